@@ -33,15 +33,15 @@ pub struct BackupArgs {
 const EVERY: Duration = Duration::from_secs(5);
 
 /// How far a command has come: a bar at a terminal, else a line now and then.
-pub(super) struct Shown {
+pub(super) struct ProgressShown {
     bar: ProgressBar,
     in_lines: bool,
     told: Instant,
 }
 
-impl Shown {
+impl ProgressShown {
     /// Of a command that prints to `out`.
-    pub(super) fn of(out: &Out) -> Shown {
+    pub(super) fn of(out: &Out) -> ProgressShown {
         let is_heard = !out.quiet && !out.json;
         let bar = match out.terminal && is_heard {
             true => ProgressBar::new(0),
@@ -52,7 +52,7 @@ impl Shown {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Shown {
+        ProgressShown {
             bar,
             in_lines: is_heard && !out.terminal,
             told: Instant::now(),
@@ -94,7 +94,7 @@ pub fn run(args: &BackupArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
     let path = std::path::absolute(path).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     let keys = received_keys(&asker.data_folder)?;
     let folder = cwd.join(&args.folder);
-    let mut shown = Shown::of(out);
+    let mut shown = ProgressShown::of(out);
     let made = backup::make(
         &path,
         &folder,

@@ -3,7 +3,7 @@
 //! All of it is prepared in a folder aside. A store that stands in its place is moved aside and never removed.
 
 use super::asker::CommandAsker;
-use super::backup::{Shown, only_sqlite};
+use super::backup::{ProgressShown, only_sqlite};
 use crate::app::wiring;
 use crate::audit::backup_files::{Backup, MANIFEST, altered};
 use crate::audit::log::OpenLog;
@@ -82,7 +82,7 @@ pub fn run(args: &RestoreArgs, config: &Config, cwd: &Path, out: &mut Out) -> Re
     let _held = hold(place)?;
     let standing = demand_free(args, place, &backup)?;
     let aside = Aside::beside(place)?;
-    let mut shown = Shown::of(out);
+    let mut shown = ProgressShown::of(out);
     let copied = backup.copy_store(&aside.store(), &mut |progress| shown.show(progress, out));
     shown.clear();
     copied?;

@@ -12,7 +12,7 @@ const LASTS: Duration = Duration::from_secs(1);
 
 /// Who asked of late. Clones share it.
 #[derive(Clone)]
-pub struct Company(Arc<Seen>);
+pub struct OthersAsking(Arc<Seen>);
 
 struct Seen {
     began: Instant,
@@ -22,9 +22,9 @@ struct Seen {
     until_ms: AtomicU64,
 }
 
-impl Default for Company {
-    fn default() -> Company {
-        Company(Arc::new(Seen {
+impl Default for OthersAsking {
+    fn default() -> OthersAsking {
+        OthersAsking(Arc::new(Seen {
             began: Instant::now(),
             last: Mutex::default(),
             until_ms: AtomicU64::new(0),
@@ -32,7 +32,7 @@ impl Default for Company {
     }
 }
 
-impl Company {
+impl OthersAsking {
     /// Notes that a request of `asker` came, or that its answer is still being sent. Strangers have no name.
     pub fn came(&self, asker: &str) {
         self.came_at(asker, Instant::now());
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn t_b07_an_asker_is_in_company_from_the_first_request_of_another_until_a_second_after_the_last() {
-        let (company, now) = (Company::default(), Instant::now());
+        let (company, now) = (OthersAsking::default(), Instant::now());
         let later = |ms: u64| now + Duration::from_millis(ms);
         company.came_at("a", now);
         // Who came before it is not known, so it may be in company.

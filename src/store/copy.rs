@@ -29,6 +29,12 @@ struct Said {
     said: String,
 }
 
+#[derive(QueryableByName)]
+struct QuickCheck {
+    #[diesel(sql_type = Text)]
+    quick_check: String,
+}
+
 /// Copies the SQLite store at `from`, as it is at one instant, into the file `to`, which must be there and empty. Others go on writing.
 /// `told` hears how many bytes were written.
 ///
@@ -71,11 +77,11 @@ pub fn demand_whole(path: &Path) -> Result<(), Failure> {
             .at(path.display().to_string())
             .because(why)
     };
-    let found = diesel::sql_query("SELECT quick_check AS said FROM pragma_quick_check(3)").load::<Said>(&mut db);
+    let found = diesel::sql_query("PRAGMA quick_check(3)").load::<QuickCheck>(&mut db);
     let found = found.map_err(|error| damaged(error.to_string()))?;
     match found.first() {
-        Some(first) if first.said == "ok" => Ok(()),
-        Some(first) => Err(damaged(first.said.clone())),
+        Some(first) if first.quick_check == "ok" => Ok(()),
+        Some(first) => Err(damaged(first.quick_check.clone())),
         None => Err(damaged("the check says nothing".to_owned())),
     }
 }

@@ -3,7 +3,6 @@
 //! A SQLite store has one owning process (a lock file beside it) and one writing connection. PostgreSQL has ordinary pooled transactions; a
 //! call that is not answered in time is given up ([`super::pool`]).
 
-use super::company::Company;
 use super::connect::{Manager, Readers};
 use super::connection::Db;
 use super::failure::unreachable;
@@ -77,7 +76,6 @@ struct Inner {
     work: Arc<StoreCounts>,
     places: Places,
     quick: QuickAskers,
-    company: Company,
     broken: Arc<AtomicBool>,
     /// The disk of a SQLite store, watched for free space.
     disk: Option<Arc<Disk>>,
@@ -167,7 +165,6 @@ impl Store {
                 (None, None, Some(pool))
             }
         };
-        let company = Company::default();
         let places = Places::new(options.connections as usize, disk.is_some());
         Ok(Store(Arc::new(Inner {
             url: url.clone(),
@@ -178,8 +175,7 @@ impl Store {
             later,
             work,
             places,
-            quick: QuickAskers::new(company.clone()),
-            company,
+            quick: QuickAskers::new(super::company::OthersAsking::default()),
             broken,
             disk,
             remembered: Remembered::default(),
@@ -197,11 +193,6 @@ impl Store {
     /// Returns why this store takes no writes, or `None` when it takes them. Only a store opened for reading can be read-only.
     pub fn read_only(&self) -> Option<&str> {
         self.0.site.read_only.as_deref()
-    }
-
-    /// Whether several ask, which decides how long turns are.
-    pub fn company(&self) -> &Company {
-        &self.0.company
     }
 
     pub(super) fn versions(&self) -> &RememberedVersions {

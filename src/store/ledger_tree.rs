@@ -150,7 +150,7 @@ pub fn missing(db: &mut Db, log: i64, after: &str, limit: i64) -> Result<Vec<(St
 
 /// The entries that came after a place in the order in which SQLite took them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrived {
+pub struct NewEntries {
     /// The place of the last entry; the next look begins behind it.
     pub last: i64,
     /// The least id among them; `None` when none came.
@@ -165,7 +165,7 @@ struct Came;
 ///
 /// # Errors
 /// Those of the database.
-pub fn arrived(db: &mut Db, after: Option<i64>) -> Result<Option<Arrived>, Failure> {
+pub fn arrived(db: &mut Db, after: Option<i64>) -> Result<Option<NewEntries>, Failure> {
     type Columns = (Nullable<BigInt>, Nullable<Text>);
     let Db::Sqlite(sqlite) = db else { return Ok(None) };
     // One connection writes, and no entry is deleted, so the numbers of rows are in the order of commits.
@@ -178,7 +178,7 @@ pub fn arrived(db: &mut Db, after: Option<i64>) -> Result<Option<Arrived>, Failu
         )
         .get_result(sqlite)?,
     };
-    Ok(Some(Arrived {
+    Ok(Some(NewEntries {
         last: last.or(after).unwrap_or(0),
         least,
     }))
@@ -302,7 +302,7 @@ mod tests {
         let mut db = Db::Sqlite(SqliteConnection::establish(":memory:").expect("opens"));
         migrate::up(&mut db).expect("up");
         let arrived = |db: &mut Db, after| arrived(db, after).expect("reads").expect("an order");
-        let nothing = |last| Arrived { last, least: None };
+        let nothing = |last| NewEntries { last, least: None };
         assert_eq!(arrived(&mut db, None), nothing(0));
         let came = |db: &mut Db, ids: &[&str]| {
             for id in ids {

@@ -13,7 +13,7 @@
 use super::due::NextHead;
 use super::ring::STRANGERS_BYTES;
 use super::stream::Watched;
-use crate::store::company::Company;
+use crate::store::company::OthersAsking;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -47,7 +47,7 @@ thread_local! {
 /// A connection as the HTTP library reads it.
 pub struct PipelinedStream {
     stream: TlsStream<Watched>,
-    company: Company,
+    company: OthersAsking,
     /// Whether the limit of what TLS keeps is that of a partner.
     is_partners: bool,
     /// Not allocated while nothing is held, because thousands of connections may wait for bytes.
@@ -68,7 +68,7 @@ pub struct PipelinedStream {
 
 impl PipelinedStream {
     /// Wraps a connection that is set up. `company` tells whether others ask.
-    pub fn new(mut stream: TlsStream<Watched>, company: Company) -> PipelinedStream {
+    pub fn new(mut stream: TlsStream<Watched>, company: OthersAsking) -> PipelinedStream {
         let is_partners = stream.get_ref().0.link().place.is_partner();
         stream.get_mut().1.set_buffer_limit(Some(unsent(is_partners)));
         PipelinedStream {

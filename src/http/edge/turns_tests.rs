@@ -62,11 +62,11 @@ fn configs() -> (ServerConfig, ClientConfig) {
 
 /// A stranger's connection, and its client.
 async fn connected() -> (PipelinedStream, Client) {
-    connected_as(None, Company::default()).await
+    connected_as(None, OthersAsking::default()).await
 }
 
 /// A connection of this partner, or of a stranger, and its client.
-async fn connected_as(partner: Option<&str>, company: Company) -> (PipelinedStream, Client) {
+async fn connected_as(partner: Option<&str>, company: OthersAsking) -> (PipelinedStream, Client) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let at = listener.local_addr().expect("an address");
     let (near, far) = tokio::join!(TcpStream::connect(at), listener.accept());
@@ -141,7 +141,7 @@ async fn t_b07_after_32_kib_of_an_answer_other_connections_have_their_turn() {
 
 #[tokio::test]
 async fn t_b07_the_turns_of_a_partner_get_short_as_soon_as_somebody_else_asks() {
-    let company = Company::default();
+    let company = OthersAsking::default();
     let (mut stream, mut client) = connected_as(Some("partner"), company.clone()).await;
     let taken = tokio::spawn(async move {
         let mut answer = Vec::new();

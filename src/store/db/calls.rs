@@ -3,6 +3,7 @@
 use super::{Db, Store};
 use crate::error::{Failure, Fault};
 use crate::failpoint::{self, AFTER, BEFORE, COMMIT};
+use crate::store::company::OthersAsking;
 use crate::store::owed::Owed;
 use crate::store::pool::{self, Waiting};
 use crate::store::sqlstate;
@@ -20,6 +21,11 @@ const TURN: Duration = Duration::from_secs(15);
 const TRIES: u32 = 5;
 
 impl Store {
+    /// Whether several ask, which decides how long turns are.
+    pub fn company(&self) -> &OthersAsking {
+        self.0.quick.company()
+    }
+
     /// [`Store::read`] in this asker's turn on this thread, for as long as its reads by this call are quick, else [`Store::read_in_turn`].
     /// For reads of one member's record.
     ///

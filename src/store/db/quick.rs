@@ -5,7 +5,7 @@
 //! an asker has one such read, and then waits for its next turn until what others have ready there was looked at; while others ask, it has
 //! one on all of these threads. This module must never hold a lock while a read runs.
 
-use crate::store::company::Company;
+use crate::store::company::OthersAsking;
 use crate::store::turns::{SharedPlaces, TurnPlace};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ pub(super) struct QuickAskers {
     owing: Mutex<HashMap<String, u32>>,
     /// The turns on all threads together.
     everywhere: SharedPlaces,
-    company: Company,
+    company: OthersAsking,
 }
 
 /// The turn of an asker's read on an answering thread. The next one comes when this is dropped.
@@ -52,12 +52,17 @@ impl QuickTurn {
 
 impl QuickAskers {
     /// Nobody owes anything. `company` tells whether others ask.
-    pub(super) fn new(company: Company) -> QuickAskers {
+    pub(super) fn new(company: OthersAsking) -> QuickAskers {
         QuickAskers {
             owing: Mutex::default(),
             everywhere: SharedPlaces::new(PLACES, WAITING),
             company,
         }
+    }
+
+    /// Who asks beside whom.
+    pub(super) fn company(&self) -> &OthersAsking {
+        &self.company
     }
 
     fn owing(&self) -> MutexGuard<'_, HashMap<String, u32>> {
@@ -120,7 +125,7 @@ mod tests {
 
     /// Askers of whom one is alone.
     fn alone() -> QuickAskers {
-        QuickAskers::new(Company::default())
+        QuickAskers::new(OthersAsking::default())
     }
 
     async fn may(askers: &QuickAskers, asker: &str) -> bool {
@@ -140,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn t_b07_an_asker_has_one_read_at_a_time_on_the_threads_that_answer() {
-        let company = Company::default();
+        let company = OthersAsking::default();
         let askers = QuickAskers::new(company.clone());
         company.came("b");
         let turn = askers.turn("a").await.expect("its turn");
@@ -156,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn t_b07_an_asker_has_one_read_on_each_thread_until_another_asks() {
-        let company = Company::default();
+        let company = OthersAsking::default();
         let askers = QuickAskers::new(company.clone());
         let elsewhere = || on_another_thread(async || look(pin!(askers.turn("a"))).await.is_some());
         {
