@@ -118,7 +118,15 @@ impl<'s> RestoredStore<'s> {
     pub fn of(store: &'s Store, manifest: &BackupManifest, folder: &Path) -> Result<RestoredStore<'s>, Failure> {
         let (row, reach) = store.read_blocking(|db| Ok((rows::log(db)?, copy::ledger_reach(db)?)))?;
         let key = row.as_ref().map(key_of).transpose()?.map(|key| key.text());
-        let is_described = key == manifest.log.as_ref().map(|log| log.key.clone())
+        let id = row.as_ref().map(|row| row.log_id.as_str());
+        // The id names the files beside the key, with which the ledger is compared. What the log has signed names the log by it.
+        let is_named = row.as_ref().is_none_or(|row| {
+            let is_plain = !row.log_id.is_empty() && row.log_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_plain && row.origin.ends_with(&format!("/audit/{}", row.log_id))
+        });
+        let is_described = is_named
+            && id == manifest.log.as_ref().map(|log| log.id.as_str())
+            && key == manifest.log.as_ref().map(|log| log.key.clone())
             && reach.entries == manifest.entries
             && last_at(&reach) == manifest.last_entry_at;
         if !is_described {
@@ -143,11 +151,12 @@ impl<'s> RestoredStore<'s> {
         self.row.as_ref().map_or(0, |row| row.no) + 1
     }
 
-    /// Verifies every entry of the ledger, and the checkpoints that were seen outside.
+    /// Verifies every entry of the ledger, and the checkpoints that were seen outside. `is_kept`: the manifest is the one whose digest was kept.
     ///
     /// # Errors
-    /// [`Fault::BackupAltered`] when the ledger is not as it was signed; [`Fault::LedgerForked`] when it contradicts one of `seen`.
-    pub fn demand_true(&self, seen: &[SeenCheckpoint], folder: &Path) -> Result<(), Failure> {
+    /// [`Fault::BackupAltered`] when the ledger is not as it was signed, or nothing shows that it is; [`Fault::LedgerForked`] when it contradicts
+    /// one of `seen`.
+    pub fn demand_true(&self, seen: &[SeenCheckpoint], is_kept: bool, folder: &Path) -> Result<(), Failure> {
         let Some(row) = &self.row else {
             return Ok(());
         };
@@ -165,6 +174,11 @@ impl<'s> RestoredStore<'s> {
                     &format!("its ledger is not as it was signed: {why}{at}"),
                 ));
             }
+        } else if !seen.is_empty() && !is_kept {
+            let why = "its log has signed checkpoints, and none of them is in it";
+            return Err(altered(&folder.join(STORE), why).remedy(
+                "Restore another backup. If this one was made before its log signed the first checkpoint, give the digest that you kept with --manifest-sha256.",
+            ));
         }
         for SeenCheckpoint { checkpoint, .. } in seen {
             let (size, root) = (checkpoint.size, checkpoint.root);

@@ -2,6 +2,7 @@
 //!
 //! All of it is prepared in a folder aside. A store that stands in its place is moved aside and never removed.
 
+use self::place::{put, sync_folder, unmovable};
 use super::asker::CommandAsker;
 use super::backup::{ProgressShown, only_sqlite};
 use crate::app::wiring;
@@ -11,7 +12,7 @@ use crate::audit::log_files::LogFiles;
 use crate::audit::note::{LogKey, NoteDefect};
 use crate::audit::restored::{EndedRight, LostEntries, RestoredStore, SeenCheckpoint, StandingStore};
 use crate::audit::{Action, Actor, LedgerEvent, OperatorNote, ledger};
-use crate::clock::{Clock, rfc3339_ms};
+use crate::clock::rfc3339_ms;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -22,10 +23,12 @@ use crate::telemetry::Correlation;
 use crate::terminal::{Exit, Out};
 use clap::Args;
 use serde_json::json;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
+
+mod place;
 
 /// Arguments of `restore`.
 #[derive(Args, Clone, Debug)]
@@ -96,9 +99,11 @@ pub fn run(args: &RestoreArgs, config: &Config, cwd: &Path, out: &mut Out) -> Re
         ctx.store.settle();
         drop(ctx);
         copy::close_up(&aside.store())?;
-        put(&aside, place)
+        put(&aside.store(), place, standing.is_some())
     };
     done.old_store = finish().inspect_err(|_| files.forget(&log.row.log_id))?;
+    // The restored store is there, whatever comes now, and needs the key of its log.
+    sync_folder(place)?;
     done.keys_missing = keys_missing(config, &backup);
     done.tell(place, out);
     Ok(Exit::Done)
@@ -161,13 +166,6 @@ impl Drop for Aside {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn unmovable(path: &Path, error: std::io::Error) -> Failure {
-    Failure::new(Fault::StoreReadOnly)
-        .at(path.display().to_string())
-        .remedy("Let this user write into the folder of the store.")
-        .because(error)
 }
 
 /// The checkpoints that were seen outside: the one that was given, and the one beside the key of the log.
@@ -241,39 +239,6 @@ fn begin(
     })
 }
 
-/// Moves the store that stands in the place aside, and the restored one into it. Returns where the old one is.
-fn put(aside: &Aside, place: &Path) -> Result<Option<PathBuf>, Failure> {
-    let mut old = None;
-    if place.exists() {
-        // All in one file if possible; a store that is damaged is moved with the files beside it.
-        let _ = copy::close_up(place);
-        let stamp = rfc3339_ms(Clock::System.now_ms()).replace([':', '.'], "-");
-        for end in ["-shm", "-wal", ""] {
-            let [from, to] = [end, &format!(".replaced-{stamp}{end}")].map(|end| named(place, end));
-            if from.exists() {
-                fs::rename(&from, &to).map_err(|error| unmovable(&to, error))?;
-                old = Some(to);
-            }
-        }
-    }
-    let moved = fs::rename(aside.store(), place);
-    if let (Err(_), Some(old)) = (&moved, &old) {
-        let _ = fs::rename(old, place);
-    }
-    moved.map_err(|error| unmovable(place, error))?;
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| unmovable(place, error))?;
-    Ok(old)
-}
-
-/// The path with more at the end of its name.
-fn named(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
-}
-
 /// The keys of `received.keys` that the backup needs and that are not there.
 fn keys_missing(config: &Config, backup: &Backup) -> Vec<String> {
     let vault = Vault::read(&config.data_folder().join(KEYS_FILE)).ok();
@@ -313,7 +278,7 @@ impl Done {
             }
             _ => Vec::new(),
         };
-        restored.demand_true(&seen, &folder)?;
+        restored.demand_true(&seen, args.manifest_sha256.is_some(), &folder)?;
         Ok(Done {
             entries: restored.entries(),
             next_log: restored.next_log(),

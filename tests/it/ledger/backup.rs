@@ -212,7 +212,7 @@ fn a_backup_that_was_changed_is_refused_and_nothing_is_made_of_it() {
     let other = super::Log::new();
     fs::write(home.join("other"), other.note(&super::numbered(3))).expect("written");
 
-    let cases: [(&str, Change, &[&str], i32); 12] = [
+    let cases: [(&str, Change, &[&str], i32); 14] = [
         (
             "a byte of the store",
             |at| edit(&at.join("causeway.db"), |bytes| bytes[5_000] ^= 1),
@@ -275,6 +275,27 @@ fn a_backup_that_was_changed_is_refused_and_nothing_is_made_of_it() {
             70,
         ),
         (
+            "another log in the manifest, which has no checkpoint beside its key",
+            |at| fit(at, |manifest| manifest["log"]["id"] = "0011223344556677".into()),
+            &[],
+            70,
+        ),
+        (
+            "all that was signed of the ledger",
+            |at| {
+                let store = at.join("causeway.db");
+                sql(
+                    &store,
+                    "DELETE FROM ledger_checkpoint; DELETE FROM ledger_tile; DELETE FROM ledger_leaf",
+                );
+                sql(&store, "UPDATE ledger_tree SET size = 0, edge = x'', settled = ''");
+                sql(&store, "UPDATE ledger_entry SET entry = CAST('{}' AS BLOB)");
+                fit(at, |manifest| manifest["log"]["checkpoint"] = Value::Null);
+            },
+            &[],
+            70,
+        ),
+        (
             "another table, with a manifest that fits",
             |at| {
                 sql(&at.join("causeway.db"), "UPDATE partner SET name = 'Somebody Else'");
@@ -311,8 +332,12 @@ fn a_backup_that_was_changed_is_refused_and_nothing_is_made_of_it() {
         fs::remove_dir_all(&backup).expect("removed");
     }
     fs::rename(&whole, &backup).expect("renamed");
+    // What is left of a store that is gone must not be played into the restored one.
+    let left = ["-wal", "-journal"].map(|end| home.join(format!("causeway.db{end}")));
+    left.iter().for_each(|path| fs::write(path, "left").expect("written"));
     let (code, told, people) = restored(&payer, &[]);
     assert_eq!(code, 0, "{people}");
+    assert_eq!(left.map(|path| path.exists()), [false; 2]);
     assert!(
         told["lost"]["entries"].as_i64() > Some(0),
         "the file beside the key knows more: {told}"
