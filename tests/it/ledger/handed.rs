@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use causeway::audit::note::LogKey;
 use causeway::synth::Variation;
+use std::time::Duration;
 
 const HEADER: &str = "x-causeway-checkpoint";
 
@@ -50,4 +51,22 @@ async fn records_matches_and_manifests_come_with_the_last_checkpoint() {
     assert_eq!((refused.status, refused.header(HEADER)), (400, ""));
     let kick_off = bulk.send("GET", "/fhir/Patient/$export", &[ASYNC]).await;
     assert_eq!((kick_off.status, kick_off.header(HEADER)), (202, ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_c01_a_partner_does_not_see_how_many_entries_its_question_makes() {
+    let (mut payer, client) = TestPayer::prepare(4);
+    payer.serve_with(&[SOON]);
+    covered(&payer);
+    assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
+    payer.serve_with(&[SOON]);
+    let bulk = Bulk::matched(payer, client).await;
+    let record = format!("/fhir/Patient/{}/$everything", bulk.ids[0]);
+    let before = bulk.send("GET", &record, &[]).await.header(HEADER).to_owned();
+    assert_ne!(before, "");
+    covered(&bulk.payer);
+    // Longer than the time between two looks at the store.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = bulk.send("GET", &record, &[]).await.header(HEADER).to_owned();
+    assert_eq!(before, after, "the ledger has grown, and nobody can tell by how much");
 }
