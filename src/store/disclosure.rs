@@ -10,6 +10,7 @@ use super::release_rule::{live, releasable};
 use super::schema::{access_token, attachment, consent, grants, partner, resource};
 use super::sql_functions::{coalesce_text, length, length_if_any};
 use crate::error::{Failure, Fault};
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{exists, not};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -311,9 +312,16 @@ pub fn one(
     if let Db::Sqlite(sqlite) = db
         && most_bytes <= SMALL_BYTES
     {
-        // SQLite would sort even a single row, in a table that it makes for that.
-        let found: Vec<(Released, LiveGrant)> = query.load(sqlite)?;
-        return Ok(found.into_iter().min_by(|(_, one), (_, other)| one.before(other)));
+        // SQLite would sort even a single row, in a table that it makes for that. A partner can have many grants on one member, so only the best
+        // row is kept.
+        let mut best: Option<(Released, LiveGrant)> = None;
+        for found in query.load_iter::<(Released, LiveGrant), DefaultLoadingMode>(sqlite)? {
+            let found = found?;
+            if best.as_ref().is_none_or(|(_, best)| found.1.before(best).is_lt()) {
+                best = Some(found);
+            }
+        }
+        return Ok(best);
     }
     let query = query.order(best_grant!());
     Ok(on!(db, conn => query.first(conn)).optional()?)
