@@ -138,6 +138,10 @@ mod tests {
         assert_eq!(put(&restored, &place, false).expect("put"), None);
         assert_eq!(fs::read(&place).expect("there"), b"restored");
         assert!(!named(&place, "-wal").exists());
-        assert_eq!(files(folder.path()).len(), 2, "what was left is kept under another name");
+        assert_eq!(
+            files(folder.path()).len(),
+            2,
+            "what was left is kept under another name"
+        );
     }
 }
