@@ -8,10 +8,11 @@ use crate::error::{Failure, Fault};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// Most connections at once; further ones wait.
 const CONNECTIONS: usize = 64;
+/// Most connections of one address; further ones end at once, so that nobody keeps the payers out alone.
+const OF_ONE: usize = 8;
 /// Time for a handshake, for a whole request, and for its answer.
 const WAIT: Duration = Duration::from_secs(10);
 /// Most bytes of a head, and of a body.
@@ -31,6 +34,56 @@ pub struct WitnessServer {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     desk: Arc<WitnessDesk>,
+}
+
+/// How many connections each address has.
+#[derive(Default)]
+struct Guests(Mutex<HashMap<IpAddr, usize>>);
+
+/// A connection that is counted until this is dropped.
+struct Guest {
+    guests: Arc<Guests>,
+    address: IpAddr,
+}
+
+impl Guests {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection; `None` if its address has enough of them. A network of IPv6 is one address.
+    fn enter(self: &Arc<Guests>, address: IpAddr) -> Option<Guest> {
+        let address = match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let mut segments = address.segments();
+                segments[4..].fill(0);
+                IpAddr::from(segments)
+            }
+            address => address,
+        };
+        let mut counts = self.lock();
+        let count = counts.entry(address).or_default();
+        if *count >= OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Guest {
+            guests: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut counts = self.guests.lock();
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
 }
 
 /// The TLS of a witness from its files.
@@ -99,25 +152,28 @@ impl WitnessServer {
 
     /// Serves until the future is dropped.
     pub async fn serve(&self) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let (places, guests) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::<Guests>::default());
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(cause = %error, "a connection was not accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
+            let Some(guest) = guests.enter(peer.ip()) else {
+                continue;
+            };
             let (tls, desk) = (self.tls.clone(), Arc::clone(&self.desk));
             tokio::spawn(async move {
                 if let Err(error) = connection(stream, tls, &desk).await {
                     tracing::debug!(cause = %error, "a connection ended");
                 }
-                drop(place);
+                drop((guest, place));
             });
         }
     }
@@ -254,6 +310,8 @@ fn head(bytes: &[u8]) -> Result<(usize, bool), u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::witness::files::WitnessFiles;
+    use tokio::net::TcpSocket;
 
     #[test]
     fn only_a_small_plain_post_to_the_one_address_is_read() {
@@ -281,6 +339,36 @@ mod tests {
             ("POST /add-checkpoint HTTP/1.1\r\nnonsense", 400),
         ] {
             assert_eq!(of(text), Err(status), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn t_b06_silent_connections_of_one_address_do_not_keep_others_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = WitnessFiles::take(folder.path()).expect("a folder");
+        let desk = WitnessDesk::open(files, Some("witness.example/w1"), Vec::new()).expect("a witness");
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = WitnessServer::listen(here, None, desk).await.expect("listens");
+        let at = server.listener.local_addr().expect("an address");
+        let asks = async {
+            let mut silent = Vec::new();
+            for _ in 0..2 * CONNECTIONS {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                socket
+                    .bind(SocketAddr::from(([127, 0, 0, 2], 0)))
+                    .expect("another address");
+                silent.push(socket.connect(at).await.expect("connects"));
+            }
+            let mut other = TcpStream::connect(at).await.expect("connects");
+            other.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("asked");
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(WAIT / 2, other.read_to_end(&mut answer)).await;
+            read.expect("in time").expect("an answer");
+            assert!(answer.starts_with(b"HTTP/1.1 404"));
+        };
+        tokio::select! {
+            () = server.serve() => {}
+            () = asks => {}
         }
     }
 
