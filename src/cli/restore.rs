@@ -2,7 +2,7 @@
 //!
 //! All of it is prepared in a folder aside. A store that stands in its place is moved aside and never removed.
 
-use self::place::{put, sync_folder, unmovable};
+use self::place::{RESTORING, put, remove_left, sync_folder, unmovable};
 use super::asker::CommandAsker;
 use super::backup::{ProgressShown, only_sqlite};
 use crate::app::wiring;
@@ -143,8 +143,10 @@ fn demand_free(args: &RestoreArgs, place: &Path, backup: &Backup) -> Result<Opti
 struct Aside(PathBuf);
 
 impl Aside {
+    /// Beside a place that is held: what an earlier restore left there, which was ended in its middle, goes now.
     fn beside(place: &Path) -> Result<Aside, Failure> {
-        let folder = place.with_extension(format!("restoring-{}", std::process::id()));
+        remove_left(place);
+        let folder = place.with_extension(format!("{RESTORING}{}", std::process::id()));
         let made = DirBuilder::new().mode(0o700).create(&folder);
         made.map_err(|error| unmovable(&folder, error))?;
         Ok(Aside(folder))

@@ -20,8 +20,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest time that a store which was closed still has connections.
 const CLOSING: Duration = Duration::from_secs(10);
-/// Rights that ended, at most so many.
-const ENDED_MOST: i64 = 1_000;
 
 #[derive(QueryableByName)]
 struct Said {
@@ -147,7 +145,6 @@ pub fn entries_since(
     let found = ledger_entry::table
         .filter(ledger_entry::id.gt(after).and(ledger_entry::action.eq_any(actions)))
         .select((ledger_entry::at_us, ledger_entry::action, ledger_entry::partner_id))
-        .order(ledger_entry::id)
-        .limit(ENDED_MOST);
+        .order(ledger_entry::id);
     Ok(found.load(db)?)
 }

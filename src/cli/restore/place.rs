@@ -6,6 +6,27 @@ use crate::store::copy;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+/// With this begins the end of the name of a folder in which a restore is prepared.
+pub(super) const RESTORING: &str = "restoring-";
+
+/// The folder of the store at `place`.
+fn folder_of(place: &Path) -> &Path {
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Removes the folders of restores that did not end: each holds a copy of a store.
+pub(super) fn remove_left(place: &Path) {
+    let like = place.with_extension(RESTORING);
+    let like = like.file_name().unwrap_or_default().as_encoded_bytes();
+    for found in fs::read_dir(folder_of(place)).into_iter().flatten().flatten() {
+        let is_left = found.file_name().as_encoded_bytes().starts_with(like);
+        if is_left && found.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = fs::remove_dir_all(found.path());
+        }
+    }
+}
+
 /// The failure of moving something to `path`.
 pub(super) fn unmovable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(Fault::StoreReadOnly)
@@ -80,8 +101,7 @@ pub(super) fn put(restored: &Path, place: &Path, is_readable: bool) -> Result<Op
 /// # Errors
 /// [`Fault::StoreReadOnly`].
 pub(super) fn sync_folder(place: &Path) -> Result<(), Failure> {
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    let synced = File::open(folder_of(place)).and_then(|folder| folder.sync_all());
     synced.map_err(|error| unmovable(place, error))
 }
 
@@ -127,6 +147,21 @@ mod tests {
         let before = files(folder.path());
         put(&gone, &place, true).expect_err("nothing to put there");
         assert_eq!(files(folder.path()), before, "a store");
+    }
+
+    #[test]
+    fn the_folder_of_a_restore_that_did_not_end_goes_and_nothing_else_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("c.db");
+        for name in ["c.restoring-7", "c.other", "d.restoring-7"] {
+            fs::create_dir(folder.path().join(name)).expect("made");
+            fs::write(folder.path().join(name).join("c.db"), "a copy").expect("written");
+        }
+        fs::write(folder.path().join("c.restoring-8"), "a file").expect("written");
+        remove_left(&place);
+        let is_there = |name: &str| folder.path().join(name).exists();
+        assert!(!is_there("c.restoring-7"));
+        assert!(is_there("c.other/c.db") && is_there("d.restoring-7/c.db") && is_there("c.restoring-8"));
     }
 
     #[test]
