@@ -12,7 +12,6 @@ use crate::audit::log_files::LogFiles;
 use crate::audit::note::{LogKey, NoteDefect};
 use crate::audit::restored::{EndedRight, LostEntries, RestoredStore, SeenCheckpoint, StandingStore};
 use crate::audit::{Action, Actor, LedgerEvent, OperatorNote, ledger};
-use crate::clock::rfc3339_ms;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
