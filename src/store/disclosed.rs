@@ -10,6 +10,9 @@ use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
 use diesel::prelude::*;
 
+/// Files that one query names.
+const FILES: usize = 500;
+
 /// A row of `disclosed_file`.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = disclosed_file)]
@@ -75,6 +78,40 @@ pub fn shares_of(db: &mut Db, member: &str) -> Result<Vec<DisclosedShareRow>, Fa
         .filter(disclosed_share::subject.eq(member))
         .select(DisclosedShareRow::as_select())
         .load(db)?)
+}
+
+/// Returns the member's shares of these files.
+///
+/// # Errors
+/// Those of the database.
+pub fn shares_in(db: &mut Db, member: &str, files: &[&str]) -> Result<Vec<DisclosedShareRow>, Failure> {
+    let mut found = Vec::new();
+    for some in files.chunks(FILES) {
+        let rows: Vec<DisclosedShareRow> = disclosed_share::table
+            .filter(disclosed_share::subject.eq(member))
+            .filter(disclosed_share::file.eq_any(some))
+            .select(DisclosedShareRow::as_select())
+            .load(db)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// Returns which of these members have a share of which of these files: the file, then the member.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn members_in(db: &mut Db, files: &[&str], members: &[&str]) -> Result<Vec<(String, String)>, Failure> {
+    let mut found = Vec::new();
+    for some in files.chunks(FILES) {
+        let rows: Vec<(String, String)> = disclosed_share::table
+            .filter(disclosed_share::subject.eq_any(members))
+            .filter(disclosed_share::file.eq_any(some))
+            .select((disclosed_share::file, disclosed_share::subject))
+            .load(db)?;
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 /// Returns the share at this place of a file.
