@@ -78,6 +78,7 @@ mod tests {
             begins: 100,
             bytes: 50,
             resources: 5,
+            salt: vec![0; 32],
         };
         for (sent, bytes, resources) in [
             (0, 0, 0),

@@ -21,7 +21,7 @@ pub struct DisclosedFileRow {
     pub name: String,
     pub members: i64,
     pub root: Vec<u8>,
-    pub secret: Vec<u8>,
+    pub leaves: Vec<u8>,
 }
 
 /// A row of `disclosed_share`.
@@ -37,9 +37,19 @@ pub struct DisclosedShareRow {
     pub begins: i64,
     pub bytes: i64,
     pub resources: i64,
+    pub salt: Vec<u8>,
 }
 
 impl DisclosedShareRow {
+    /// The words to which its leaf commits.
+    pub fn line(&self) -> String {
+        let (rule, begins, bytes, resources) = (self.rule(), self.begins, self.bytes, self.resources);
+        format!(
+            "{} {} {rule} {begins} {bytes} {resources}",
+            self.subject, self.consent_id
+        )
+    }
+
     /// The row of the decision table that permits it.
     pub fn rule(&self) -> &'static str {
         match self.sensitive {
@@ -163,8 +173,8 @@ pub fn put(db: &mut Db, file: &DisclosedFileRow, shares: &[DisclosedShareRow]) -
     // A prepared statement for each row costs SQLite less than the text of one for all.
     for share in shares {
         let one = Statement::<OneShare>::new(
-            "INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources, salt) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             vec![
                 Bind::Text(&share.subject),
                 Bind::Text(&share.file),
@@ -174,6 +184,7 @@ pub fn put(db: &mut Db, file: &DisclosedFileRow, shares: &[DisclosedShareRow]) -
                 Bind::Big(share.begins),
                 Bind::Big(share.bytes),
                 Bind::Big(share.resources),
+                Bind::Blob(&share.salt),
             ],
         );
         run(db, one)?;

@@ -192,8 +192,8 @@ mod tests {
             ),
             format!("{entry} VALUES ('f', 1, 'disclosure.begun', 'a', 'c', '{{}}', 'file-1')"),
             format!(
-                "{} INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources) \
-                 SELECT 'm' || (n % {MEMBERS}), 'file-' || (1 + n / {MEMBERS}), n % {MEMBERS}, 'c', 0, 0, 1, 1 FROM counted",
+                "{} INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources, salt) \
+                 SELECT 'm' || (n % {MEMBERS}), 'file-' || (1 + n / {MEMBERS}), n % {MEMBERS}, 'c', 0, 0, 1, 1, x'00' FROM counted",
                 counted(MEMBERS * 20)
             ),
         ];

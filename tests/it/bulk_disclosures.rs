@@ -4,11 +4,11 @@ use crate::bulk::Bulk;
 use crate::support::client::ALL_SCOPES;
 use crate::support::desk::Desk;
 use crate::support::payer::TestPayer;
-use causeway::audit::members_root;
+use causeway::audit::{member_leaf, members_root};
 use causeway::store::disclosed;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const BEGUN: &str = "disclosure.begun";
 const COMPLETED: &str = "disclosure.completed";
@@ -181,18 +181,14 @@ async fn assert_committed(bulk: &Bulk, auditor: &Desk<'_>) {
     }
     rows.sort_by_key(|row| row.place);
     let file = disclosed::file(&mut db, &rows[0].file).expect("read").expect("a file");
-    let secret: [u8; 32] = file.secret.try_into().expect("a secret");
-    let lines = rows.iter().map(|row| {
-        format!(
-            "{} {} {} {} {} {}",
-            row.subject,
-            row.consent_id,
-            row.rule(),
-            row.begins,
-            row.bytes,
-            row.resources
-        )
-    });
-    let root = members_root(&secret, lines);
-    assert_eq!(begun["members"]["root"], causeway::secret::hex(&root));
+    let leaves: Vec<[u8; 32]> = rows
+        .iter()
+        .map(|row| member_leaf(row.place, row.salt.as_slice().try_into().expect("a salt"), &row.line()))
+        .collect();
+    let root = causeway::secret::hex(&members_root(&leaves));
+    assert_eq!(begun["members"]["root"], root);
+    // Each share is shown by itself: the file keeps the leaves of all, and no two have a salt in common.
+    assert_eq!(file.leaves, leaves.concat());
+    let salts: BTreeSet<&[u8]> = rows.iter().map(|row| row.salt.as_slice()).collect();
+    assert_eq!(salts.len(), bulk.ids.len());
 }
