@@ -18,6 +18,11 @@ impl FileShares {
         Ok(FileShares(all.into_iter().map(|row| (row.file.clone(), row)).collect()))
     }
 
+    /// Only this one.
+    pub(super) fn only(share: DisclosedShareRow) -> FileShares {
+        FileShares(HashMap::from([(share.file.clone(), share)]))
+    }
+
     /// Those of a member, of the files that these entries are about.
     pub(super) fn among(db: &mut Db, member: &str, rows: &[EntryRow]) -> Result<FileShares, Failure> {
         let subjects = rows.iter().filter_map(|row| row.subject.as_deref());

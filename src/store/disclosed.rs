@@ -124,6 +124,18 @@ pub(super) fn members_in(db: &mut Db, files: &[&str], members: &[&str]) -> Resul
     Ok(found)
 }
 
+/// Returns the shares of a file, in their places.
+///
+/// # Errors
+/// Those of the database.
+pub fn shares_at(db: &mut Db, file: &str) -> Result<Vec<DisclosedShareRow>, Failure> {
+    Ok(disclosed_share::table
+        .filter(disclosed_share::file.eq(file))
+        .order(disclosed_share::place)
+        .select(DisclosedShareRow::as_select())
+        .load(db)?)
+}
+
 /// Returns the share at this place of a file.
 ///
 /// # Errors

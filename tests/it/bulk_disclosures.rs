@@ -110,6 +110,7 @@ async fn a_file_of_many_is_one_entry_and_each_member_finds_it() {
     for member in &bulk.ids {
         assert_told(&bulk, &auditor, member, shares[member]).await;
     }
+    assert_told_of_all(&bulk, &auditor).await;
 
     // A part of the file is told to those whose bytes are in it, and to nobody else.
     let first = whole.text().lines().next().expect("a line").to_owned();
@@ -165,6 +166,20 @@ async fn assert_told(bulk: &Bulk, auditor: &Desk<'_>, member: &str, bytes: u64) 
         let id = event["id"].as_str().expect("an id");
         let one = format!("{}/ops/v1/fhir/AuditEvent/{id}", bulk.payer.ops);
         assert_eq!(auditor.look(&one, WHY).await.json(), *event);
+    }
+}
+
+/// Who asks about nobody in particular is told of each member in a file, too.
+async fn assert_told_of_all(bulk: &Bulk, auditor: &Desk<'_>) {
+    let events = auditor.found("fhir/AuditEvent?agent=new-payer", "a yearly look").await;
+    for member in &bulk.ids {
+        let whose = format!("Patient/{member}");
+        let of_files = events.iter().filter(|event| {
+            let id = event["id"].as_str().unwrap_or_default();
+            id.matches('.').count() == 2 && event["entity"].to_string().contains(&whose)
+        });
+        let ids: BTreeSet<&str> = of_files.filter_map(|event| event["id"].as_str()).collect();
+        assert_eq!(ids.len(), 2, "{member}: {ids:?}");
     }
 }
 
