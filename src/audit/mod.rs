@@ -28,4 +28,4 @@ pub mod verify;
 
 pub use canonical::commitment;
 pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall};
-pub use members::members_root;
+pub use members::{member_leaf, members_root};

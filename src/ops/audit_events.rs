@@ -17,14 +17,16 @@ use crate::fhir::when;
 use crate::ids::is_fhir_id;
 use crate::store::Db;
 use crate::store::consents::{self, ConsentRow};
-use crate::store::disclosed::share_at;
+use crate::store::disclosed::{share_at, shares_at};
 use crate::store::entries::{self, EntryRow};
-use crate::store::entry_search::{self, EntrySearch};
+use crate::store::entry_search::{self, EntrySearch, FoundRows};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// Entries of a page; an entry may have two events.
 const ENTRIES: i64 = 100;
+/// Events after which a page about everybody ends: a download of a file of many members has two for each of them.
+const EVENTS: usize = 500;
 
 const DATES: &str = "Give date as ge, gt, le, lt or nothing before a date or an instant, such as ge2026-11-30; give it twice for a range.";
 
@@ -132,14 +134,14 @@ fn outcome(value: &str) -> Result<String, Failure> {
 /// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
 pub fn list(db: &mut Db, search: &EventSearch, payer: &Payer) -> Result<OpsPage<Value>, Failure> {
     let found = entry_search::find(db, &search.entries)?;
-    let mut events = told(db, found.rows, search.subject(), payer)?;
+    let (mut events, next) = match search.subject() {
+        Some(subject) => (told(db, found.rows, Some(subject), payer)?, found.next),
+        None => told_of_all(db, found, payer)?,
+    };
     if !search.outcomes.is_empty() {
         events.retain(|event| search.outcomes.iter().any(|code| event["outcome"] == code.as_str()));
     }
-    Ok(OpsPage {
-        items: events,
-        next: found.next,
-    })
+    Ok(OpsPage { items: events, next })
 }
 
 /// The event with this id.
@@ -209,6 +211,30 @@ fn told(db: &mut Db, rows: Vec<EntryRow>, member: Option<&str>, payer: &Payer) -
         told.extend(events(&beside.entry(db, row)?, payer));
     }
     Ok(told)
+}
+
+/// The events of these entries, whoever they are about, with those of each share of a file of many members; and where the next page begins.
+fn told_of_all(db: &mut Db, found: FoundRows, payer: &Payer) -> Result<(Vec<Value>, Option<String>), Failure> {
+    let mut beside = Beside::of(db, &found.rows, None)?;
+    let (mut told, mut left) = (Vec::new(), found.rows.len());
+    for row in found.rows {
+        let id = row.id.clone();
+        let shares = match (row.action.as_str(), row.subject.as_deref()) {
+            (entries::BEGUN, Some(subject)) => shares_at(db, subject)?,
+            _ => Vec::new(),
+        };
+        for share in shares {
+            beside.shares = FileShares::only(share);
+            told.extend(events(&beside.entry(db, row.clone())?, payer));
+        }
+        beside.shares = FileShares::default();
+        told.extend(events(&beside.entry(db, row)?, payer));
+        left -= 1;
+        if told.len() >= EVENTS && left > 0 {
+            return Ok((told, Some(id)));
+        }
+    }
+    Ok((told, found.next))
 }
 
 /// What stands beside entries.

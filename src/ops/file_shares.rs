@@ -18,6 +18,23 @@ impl FileShares {
         Ok(FileShares(all.into_iter().map(|row| (row.file.clone(), row)).collect()))
     }
 
+    /// Only this one.
+    pub(super) fn only(share: DisclosedShareRow) -> FileShares {
+        FileShares(HashMap::from([(share.file.clone(), share)]))
+    }
+
+    /// Those of a member, of the files that these entries are about.
+    pub(super) fn among(db: &mut Db, member: &str, rows: &[EntryRow]) -> Result<FileShares, Failure> {
+        let subjects = rows.iter().filter_map(|row| row.subject.as_deref());
+        let mut files: Vec<&str> = subjects.filter(|subject| *subject != member).collect();
+        files.sort_unstable();
+        files.dedup();
+        let found = disclosed::shares_in(db, member, &files)?;
+        Ok(FileShares(
+            found.into_iter().map(|row| (row.file.clone(), row)).collect(),
+        ))
+    }
+
     /// What of the file that an entry is about is the member's; `None` when the entry is about no such file.
     pub(super) fn share(&self, row: &EntryRow) -> Option<&DisclosedShareRow> {
         self.0.get(row.subject.as_deref()?)
@@ -66,6 +83,7 @@ mod tests {
             begins: 100,
             bytes: 50,
             resources: 5,
+            salt: vec![0; 32],
         };
         for (sent, bytes, resources) in [
             (0, 0, 0),

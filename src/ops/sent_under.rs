@@ -85,11 +85,7 @@ pub struct SentUnder {
 impl SentUnder {
     fn add(&mut self, db: &mut Db, rows: &[EntryRow], of: &SentOf<'_>, how: (SentDepth, i64)) -> Result<(), Failure> {
         let ends = Ends::of(db, rows)?;
-        let has_files = rows.iter().any(|row| row.subject.as_deref() != Some(of.member));
-        let shares = match has_files {
-            true => FileShares::of(db, of.member)?,
-            false => FileShares::default(),
-        };
+        let shares = FileShares::among(db, of.member, rows)?;
         for row in rows {
             let entry = EntryFacts::of(row)?;
             let is_other = match shares.share(row) {

@@ -9,7 +9,7 @@
 use super::lost_ends::{FILE, JOB};
 use super::outgoing::Disclosure;
 use super::{MembersBehind, Tally, begin, entry, version};
-use crate::audit::{Action, LedgerEvent, MembersNote, Object, RestCall, members_root};
+use crate::audit::{Action, LedgerEvent, MembersNote, Object, RestCall, member_leaf, members_root};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret;
@@ -119,10 +119,12 @@ async fn noted(ctx: &Context, name: &str, shares: &[FileShare]) -> Result<Member
 
 fn rows(name: &str, shares: &[FileShare]) -> (DisclosedFileRow, Vec<DisclosedShareRow>) {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let salts: Vec<[u8; 32]> = shares.iter().map(|_| secret::random_of_many()).collect();
     let rows: Vec<DisclosedShareRow> = shares
         .iter()
+        .zip(&salts)
         .zip(0..)
-        .map(|(share, place)| DisclosedShareRow {
+        .map(|((share, salt), place)| DisclosedShareRow {
             subject: share.grant.patient_id.clone(),
             file: name.to_owned(),
             place,
@@ -131,18 +133,18 @@ fn rows(name: &str, shares: &[FileShare]) -> (DisclosedFileRow, Vec<DisclosedSha
             begins: number(share.begins),
             bytes: number(share.bytes),
             resources: number(share.resources),
+            salt: salt.to_vec(),
         })
         .collect();
-    let secret: [u8; 32] = secret::random();
-    let lines = rows.iter().map(|row| {
-        let (rule, begins, bytes, resources) = (row.rule(), row.begins, row.bytes, row.resources);
-        format!("{} {} {rule} {begins} {bytes} {resources}", row.subject, row.consent_id)
-    });
+    let salted = rows.iter().zip(&salts);
+    let leaves: Vec<[u8; 32]> = salted
+        .map(|(row, salt)| member_leaf(row.place, salt, &row.line()))
+        .collect();
     let file = DisclosedFileRow {
         name: name.to_owned(),
         members: number(rows.len() as u64),
-        root: members_root(&secret, lines).to_vec(),
-        secret: secret.to_vec(),
+        root: members_root(&leaves).to_vec(),
+        leaves: leaves.concat(),
     };
     (file, rows)
 }

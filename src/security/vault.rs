@@ -186,7 +186,6 @@ impl Seal {
 }
 
 /// A text on its way into sealed pieces of one length, each for a place of its own: the name of the text, and the number of the piece.
-#[derive(Debug)]
 pub struct SealedPieces {
     seal: Seal,
     name: String,

@@ -10,6 +10,9 @@ use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
 use diesel::prelude::*;
 
+/// Files that one query names.
+const FILES: usize = 500;
+
 /// A row of `disclosed_file`.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = disclosed_file)]
@@ -18,7 +21,7 @@ pub struct DisclosedFileRow {
     pub name: String,
     pub members: i64,
     pub root: Vec<u8>,
-    pub secret: Vec<u8>,
+    pub leaves: Vec<u8>,
 }
 
 /// A row of `disclosed_share`.
@@ -34,9 +37,19 @@ pub struct DisclosedShareRow {
     pub begins: i64,
     pub bytes: i64,
     pub resources: i64,
+    pub salt: Vec<u8>,
 }
 
 impl DisclosedShareRow {
+    /// The words to which its leaf commits.
+    pub fn line(&self) -> String {
+        let (rule, begins, bytes, resources) = (self.rule(), self.begins, self.bytes, self.resources);
+        format!(
+            "{} {} {rule} {begins} {bytes} {resources}",
+            self.subject, self.consent_id
+        )
+    }
+
     /// The row of the decision table that permits it.
     pub fn rule(&self) -> &'static str {
         match self.sensitive {
@@ -73,6 +86,52 @@ pub fn file(db: &mut Db, name: &str) -> Result<Option<DisclosedFileRow>, Failure
 pub fn shares_of(db: &mut Db, member: &str) -> Result<Vec<DisclosedShareRow>, Failure> {
     Ok(disclosed_share::table
         .filter(disclosed_share::subject.eq(member))
+        .select(DisclosedShareRow::as_select())
+        .load(db)?)
+}
+
+/// Returns the member's shares of these files.
+///
+/// # Errors
+/// Those of the database.
+pub fn shares_in(db: &mut Db, member: &str, files: &[&str]) -> Result<Vec<DisclosedShareRow>, Failure> {
+    let mut found = Vec::new();
+    for some in files.chunks(FILES) {
+        let rows: Vec<DisclosedShareRow> = disclosed_share::table
+            .filter(disclosed_share::subject.eq(member))
+            .filter(disclosed_share::file.eq_any(some))
+            .select(DisclosedShareRow::as_select())
+            .load(db)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// Returns which of these members have a share of which of these files: the file, then the member.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn members_in(db: &mut Db, files: &[&str], members: &[&str]) -> Result<Vec<(String, String)>, Failure> {
+    let mut found = Vec::new();
+    for some in files.chunks(FILES) {
+        let rows: Vec<(String, String)> = disclosed_share::table
+            .filter(disclosed_share::subject.eq_any(members))
+            .filter(disclosed_share::file.eq_any(some))
+            .select((disclosed_share::file, disclosed_share::subject))
+            .load(db)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// Returns the shares of a file, in their places.
+///
+/// # Errors
+/// Those of the database.
+pub fn shares_at(db: &mut Db, file: &str) -> Result<Vec<DisclosedShareRow>, Failure> {
+    Ok(disclosed_share::table
+        .filter(disclosed_share::file.eq(file))
+        .order(disclosed_share::place)
         .select(DisclosedShareRow::as_select())
         .load(db)?)
 }
@@ -126,8 +185,8 @@ pub fn put(db: &mut Db, file: &DisclosedFileRow, shares: &[DisclosedShareRow]) -
     // A prepared statement for each row costs SQLite less than the text of one for all.
     for share in shares {
         let one = Statement::<OneShare>::new(
-            "INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources, salt) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             vec![
                 Bind::Text(&share.subject),
                 Bind::Text(&share.file),
@@ -137,6 +196,7 @@ pub fn put(db: &mut Db, file: &DisclosedFileRow, shares: &[DisclosedShareRow]) -
                 Bind::Big(share.begins),
                 Bind::Big(share.bytes),
                 Bind::Big(share.resources),
+                Bind::Blob(&share.salt),
             ],
         );
         run(db, one)?;

@@ -178,18 +178,20 @@ pub fn by_request_id(db: &mut Db, request_id: &str, after: &str, limit: i64) -> 
 
 macro_rules! both_ways {
     ($db:expr, ($indexed:expr, $young:expr), $after:expr, $limit:expr, $query:ident => $filtered:expr) => {{
-        // Indexed entries first; the entries that are too young to be indexed are filtered without an index.
+        // Indexed entries first; the entries that are too young to be indexed are filtered without an index. Where one part ends and the
+        // other begins is read before both: entries are indexed meanwhile.
+        let upto = upto($db)?;
         let indexed = {
             let $query = rows!($after, $limit)
                 .inner_join(ledger_subject::table.on(ledger_subject::entry_id.eq(ledger_entry::id)))
                 .filter($indexed)
                 .filter(ledger_subject::entry_id.gt($after))
+                .filter(ledger_subject::entry_id.le(&upto))
                 .order(ledger_subject::entry_id)
                 .into_boxed();
             $filtered.load::<EntryRow>($db)?
         };
         let left = $limit - i64::try_from(indexed.len()).unwrap_or($limit);
-        let upto = upto($db)?;
         let from = if upto.as_str() > $after { upto.as_str() } else { $after };
         let $query = rows!(from, left).filter($young).into_boxed();
         let young = $filtered.load::<EntryRow>($db)?;

@@ -78,16 +78,18 @@ macro_rules! matching {
     }};
 }
 
-/// Those that are indexed, then those that are too young for that.
+/// Those that are indexed, then those that are too young for that. Where the first end is read before both: entries are indexed meanwhile.
 macro_rules! about {
     ($db:expr, $search:expr, $after:expr, $indexed:expr, $young:expr) => {{
+        let upto = upto($db)?;
         let indexed = ledger_subject::table
             .inner_join(ledger_entry::table.on(ledger_entry::id.eq(ledger_subject::entry_id)))
             .filter($indexed)
             .filter(ledger_subject::entry_id.gt($after))
+            .filter(ledger_subject::entry_id.le(&upto))
             .order(ledger_subject::entry_id);
         let mut rows: Vec<EntryRow> = matching!(indexed, $search).load($db)?;
-        let from = upto($db)?.max($after.clone());
+        let from = upto.max($after.clone());
         let young = ledger_entry::table
             .filter(ledger_entry::id.gt(from))
             .filter($young)
@@ -166,6 +168,7 @@ pub fn notes(db: &mut Db, rows: &[EntryRow]) -> Result<HashMap<String, (String, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::entries;
     use crate::store::{Store, StoreOptions, StoreUrl};
 
     /// Entries number 1 to `count`, one in each second, all but the last of the partner `a`; every tenth ends a disclosure.
@@ -218,6 +221,29 @@ mod tests {
         .iter()
         .sum();
         assert_eq!(all, 4_501, "no end of a disclosure, and nothing twice");
+    }
+
+    #[test]
+    fn nothing_is_missed_while_entries_are_indexed() {
+        let (_folder, store) = filled(600);
+        let about = EntrySearch {
+            subject: Some("p1".to_owned()),
+            limit: 1_000,
+            ..EntrySearch::default()
+        };
+        let own = store.clone();
+        let later_us = 1_000_000_000_000;
+        let indexing = std::thread::spawn(move || {
+            let index = || own.write_blocking(move |db| entries::index(db, later_us, 4));
+            while index().expect("indexed") == 4 {}
+        });
+        while !indexing.is_finished() {
+            let found = store.read_blocking(|db| find(db, &about)).expect("a page");
+            assert_eq!(found.rows.len(), 300);
+            let listed = store.read_blocking(|db| entries::about_by(db, "p1", entries::BEGUN, "", 1_000));
+            assert_eq!(listed.expect("entries").len(), 300);
+        }
+        indexing.join().expect("all are indexed");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that are too young to be in the index are read once for all members of a list.
 
 use super::Db;
-use super::disclosed::{files_of, has_any};
+use super::disclosed::{files_of, has_any, members_in};
 use super::entries::{BEGUN, ENTRY, EntryRow};
 use super::schema::{disclosed_share, ledger_entry, ledger_subject, ledger_subject_state};
 use crate::error::Failure;
@@ -38,7 +38,10 @@ pub struct SentPiece {
 /// The *begun* entries that the index does not have yet.
 #[derive(Debug, Default)]
 pub struct YoungEntries {
-    by_whom: HashMap<(String, String), Vec<EntryRow>>,
+    /// All of them, newest first.
+    rows: Vec<EntryRow>,
+    /// Their places among `rows`, by partner and member.
+    by_whom: HashMap<(String, String), Vec<usize>>,
     /// The last entry that the index has.
     upto: String,
     /// Whether there are more than were read.
@@ -46,7 +49,7 @@ pub struct YoungEntries {
 }
 
 impl YoungEntries {
-    /// The newest of disclosures of `members` to `partners`, at most `limit`.
+    /// The newest of disclosures of `members` to `partners`: at most `limit` about members, and as many about files.
     ///
     /// # Errors
     /// Those of the database.
@@ -63,34 +66,45 @@ impl YoungEntries {
             return Ok(young);
         }
         let bound = i64::try_from(limit).unwrap_or(i64::MAX);
-        let own: Vec<(EntryRow, Option<String>)> = ledger_entry::table
-            .filter(ledger_entry::id.gt(&young.upto))
-            .filter(ledger_entry::action.eq(BEGUN))
-            .filter(ledger_entry::partner_id.eq_any(partners))
-            .filter(ledger_entry::subject.eq_any(members))
-            .order(ledger_entry::id.desc())
-            .limit(bound)
-            .select((ENTRY, ledger_entry::subject))
-            .load(db)?;
-        let of_files: Vec<(EntryRow, Option<String>)> = match has_any(db, members)? {
+        macro_rules! newest {
+            ($subjects:expr) => {
+                ledger_entry::table
+                    .filter(ledger_entry::id.gt(&young.upto))
+                    .filter(ledger_entry::action.eq(BEGUN))
+                    .filter(ledger_entry::partner_id.eq_any(partners))
+                    .filter(ledger_entry::subject.eq_any($subjects))
+                    .order(ledger_entry::id.desc())
+                    .limit(bound)
+                    .select(ENTRY)
+            };
+        }
+        let own: Vec<EntryRow> = newest!(members).load(db)?;
+        // No join: SQLite would look for a share of each of the members for each of the entries, of which a busy ledger has many.
+        let files = disclosed_share::table
+            .filter(disclosed_share::subject.eq_any(members))
+            .select(disclosed_share::file.nullable());
+        let of_files: Vec<EntryRow> = match has_any(db, members)? {
             false => Vec::new(),
-            true => ledger_entry::table
-                .inner_join(disclosed_share::table.on(disclosed_share::file.nullable().eq(ledger_entry::subject)))
-                .filter(ledger_entry::id.gt(&young.upto))
-                .filter(ledger_entry::action.eq(BEGUN))
-                .filter(ledger_entry::partner_id.eq_any(partners))
-                .filter(disclosed_share::subject.eq_any(members))
-                .order(ledger_entry::id.desc())
-                .limit(bound)
-                .select((ENTRY, disclosed_share::subject.nullable()))
-                .load(db)?,
+            true => newest!(files).load(db)?,
         };
+        let mut files: Vec<&str> = of_files.iter().filter_map(|row| row.subject.as_deref()).collect();
+        files.sort_unstable();
+        files.dedup();
+        let mut shared: HashMap<String, Vec<String>> = HashMap::new();
+        for (file, member) in members_in(db, &files, members)? {
+            shared.entry(file).or_default().push(member);
+        }
         young.is_cut = own.len() == limit || of_files.len() == limit;
-        let mut rows: Vec<_> = own.into_iter().chain(of_files).collect();
-        rows.sort_by(|one, other| other.0.id.cmp(&one.0.id));
-        for (row, member) in rows {
-            if let (Some(partner), Some(member)) = (row.partner_id.clone(), member) {
-                young.by_whom.entry((partner, member)).or_default().push(row);
+        young.rows = own.into_iter().chain(of_files).collect();
+        young.rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+        for (at, row) in young.rows.iter().enumerate() {
+            let (Some(partner), Some(subject)) = (&row.partner_id, &row.subject) else {
+                continue;
+            };
+            let own = std::slice::from_ref(subject);
+            for member in shared.get(subject).map_or(own, Vec::as_slice) {
+                let whose = (partner.clone(), member.clone());
+                young.by_whom.entry(whose).or_default().push(at);
             }
         }
         Ok(young)
@@ -102,7 +116,10 @@ impl YoungEntries {
         let all = self.by_whom.get(&whose).into_iter().flatten();
         let inside =
             |row: &&EntryRow| row.id.as_str() >= stretch.from && (stretch.before.is_empty() || row.id < stretch.before);
-        all.filter(inside).cloned().collect()
+        all.filter_map(|at| self.rows.get(*at))
+            .filter(inside)
+            .cloned()
+            .collect()
     }
 
     /// The next piece of a stretch, of those entries that were in the index when the young ones were read. It looks at `limit` entries.
@@ -148,5 +165,77 @@ impl YoungEntries {
             looked_at: ids.len(),
             more_before: ids.last().filter(|_| ids.len() == limit).cloned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, StoreOptions, StoreUrl};
+    use std::time::{Duration, Instant};
+
+    const MEMBERS: usize = 100;
+
+    /// A ledger with so many young entries about others, one about a file, and members who all have shares of that one and of more.
+    fn busy(entries: usize) -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("folder");
+        let url = StoreUrl::Sqlite(folder.path().join("t.db"));
+        let store = Store::open(&url, &StoreOptions::default()).expect("store");
+        let counted = |to: usize| {
+            format!("WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {to})")
+        };
+        let entry = "INSERT INTO ledger_entry (id, at_us, action, partner_id, correlation_id, entry, subject)";
+        let statements = [
+            format!(
+                "{} {entry} SELECT printf('%08x', n), n, 'disclosure.begun', 'a', 'c', '{{}}', 'x' || n FROM counted",
+                counted(entries)
+            ),
+            format!("{entry} VALUES ('f', 1, 'disclosure.begun', 'a', 'c', '{{}}', 'file-1')"),
+            format!(
+                "{} INSERT INTO disclosed_share (subject, file, place, consent_id, sensitive, begins, bytes, resources, salt) \
+                 SELECT 'm' || (n % {MEMBERS}), 'file-' || (1 + n / {MEMBERS}), n % {MEMBERS}, 'c', 0, 0, 1, 1, x'00' FROM counted",
+                counted(MEMBERS * 20)
+            ),
+        ];
+        store
+            .write_blocking(move |db| {
+                for sql in &statements {
+                    diesel::sql_query(sql).execute(db)?;
+                }
+                Ok(())
+            })
+            .expect("rows");
+        (folder, store)
+    }
+
+    #[test]
+    fn young_entries_are_looked_through_once_for_all_members() {
+        let (_folder, store) = busy(20_000);
+        let names: Vec<String> = (1..MEMBERS).map(|at| format!("m{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let read = |members: &[&str]| {
+            let began = Instant::now();
+            let young = store.read_blocking(|db| YoungEntries::read(db, &["a"], members, 1_000));
+            (young.expect("entries"), began.elapsed())
+        };
+        let shortest = |members: &[&str]| (0..3).map(|_| read(members).1).min().unwrap_or_default();
+        let (one, all) = (shortest(&names[..1]), shortest(&names));
+        assert!(
+            all < one * 8 + Duration::from_millis(50),
+            "{all:?} for all, {one:?} for one"
+        );
+
+        let (young, _) = read(&names);
+        assert!(!young.is_cut);
+        for member in names {
+            let found = young.of(&SentStretch {
+                member,
+                partner: "a",
+                from: "",
+                before: String::new(),
+            });
+            let ids: Vec<&str> = found.iter().map(|row| row.id.as_str()).collect();
+            assert_eq!(ids, ["f"], "{member}");
+        }
     }
 }

@@ -4,11 +4,11 @@ use crate::bulk::Bulk;
 use crate::support::client::ALL_SCOPES;
 use crate::support::desk::Desk;
 use crate::support::payer::TestPayer;
-use causeway::audit::members_root;
+use causeway::audit::{member_leaf, members_root};
 use causeway::store::disclosed;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const BEGUN: &str = "disclosure.begun";
 const COMPLETED: &str = "disclosure.completed";
@@ -110,6 +110,7 @@ async fn a_file_of_many_is_one_entry_and_each_member_finds_it() {
     for member in &bulk.ids {
         assert_told(&bulk, &auditor, member, shares[member]).await;
     }
+    assert_told_of_all(&bulk, &auditor).await;
 
     // A part of the file is told to those whose bytes are in it, and to nobody else.
     let first = whole.text().lines().next().expect("a line").to_owned();
@@ -168,6 +169,20 @@ async fn assert_told(bulk: &Bulk, auditor: &Desk<'_>, member: &str, bytes: u64) 
     }
 }
 
+/// Who asks about nobody in particular is told of each member in a file, too.
+async fn assert_told_of_all(bulk: &Bulk, auditor: &Desk<'_>) {
+    let events = auditor.found("fhir/AuditEvent?agent=new-payer", "a yearly look").await;
+    for member in &bulk.ids {
+        let whose = format!("Patient/{member}");
+        let of_files = events.iter().filter(|event| {
+            let id = event["id"].as_str().unwrap_or_default();
+            id.matches('.').count() == 2 && event["entity"].to_string().contains(&whose)
+        });
+        let ids: BTreeSet<&str> = of_files.filter_map(|event| event["id"].as_str()).collect();
+        assert_eq!(ids.len(), 2, "{member}: {ids:?}");
+    }
+}
+
 /// What the entries commit to is what is stored of the members.
 async fn assert_committed(bulk: &Bulk, auditor: &Desk<'_>) {
     let entries = auditor.all("ledger?correlation=many-1").await;
@@ -181,18 +196,14 @@ async fn assert_committed(bulk: &Bulk, auditor: &Desk<'_>) {
     }
     rows.sort_by_key(|row| row.place);
     let file = disclosed::file(&mut db, &rows[0].file).expect("read").expect("a file");
-    let secret: [u8; 32] = file.secret.try_into().expect("a secret");
-    let lines = rows.iter().map(|row| {
-        format!(
-            "{} {} {} {} {} {}",
-            row.subject,
-            row.consent_id,
-            row.rule(),
-            row.begins,
-            row.bytes,
-            row.resources
-        )
-    });
-    let root = members_root(&secret, lines);
-    assert_eq!(begun["members"]["root"], causeway::secret::hex(&root));
+    let leaves: Vec<[u8; 32]> = rows
+        .iter()
+        .map(|row| member_leaf(row.place, row.salt.as_slice().try_into().expect("a salt"), &row.line()))
+        .collect();
+    let root = causeway::secret::hex(&members_root(&leaves));
+    assert_eq!(begun["members"]["root"], root);
+    // Each share is shown by itself: the file keeps the leaves of all, and no two have a salt in common.
+    assert_eq!(file.leaves, leaves.concat());
+    let salts: BTreeSet<&[u8]> = rows.iter().map(|row| row.salt.as_slice()).collect();
+    assert_eq!(salts.len(), bulk.ids.len());
 }

@@ -118,6 +118,7 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     run.row.transaction_ms = manifest.transaction_ms;
     run.row.left_out = big(manifest.error.iter().filter_map(|file| file.resources).sum());
     let id = run.row.id.clone();
-    run.held.advance(move |db| rows::put_files(db, &id, &files)).await?;
+    // The end of the step says that the run got on: this is repeated after a crash before it.
+    run.held.write(move |db| rows::put_files(db, &id, &files)).await?;
     Ok(RunNext::Step(RunStep::Fetch))
 }

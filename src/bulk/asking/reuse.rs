@@ -50,7 +50,7 @@ pub(super) async fn reuse(run: &mut AskingRun) -> Result<Option<RunNext>, CallFa
         return Ok(None);
     }
     run.row.group_id = Some(group);
-    run.save().await?;
+    run.note().await?;
     tell(run, known).await?;
     Ok(next)
 }

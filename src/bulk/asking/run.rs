@@ -61,6 +61,13 @@ impl AskingRun {
         begun.await
     }
 
+    /// Writes the row of the run before a step is done. That is repeated after a crash in the step, so the run does not get on by it.
+    pub async fn note(&mut self) -> Result<(), Failure> {
+        self.row.updated_ms = self.now_ms();
+        let row = self.row.clone();
+        self.held.write(move |db: &mut Db| rows::replace(db, &row)).await
+    }
+
     /// Writes the row of the run, which got on.
     pub async fn save(&mut self) -> Result<(), Failure> {
         self.row.updated_ms = self.now_ms();

@@ -27,7 +27,7 @@ diesel::table! {
         name -> Text,
         members -> BigInt,
         root -> Binary,
-        secret -> Binary,
+        leaves -> Binary,
     }
 }
 
@@ -41,6 +41,7 @@ diesel::table! {
         begins -> BigInt,
         bytes -> BigInt,
         resources -> BigInt,
+        salt -> Binary,
     }
 }
 
