@@ -238,7 +238,7 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
         .and_then(LogKey::parse);
     let key = key.expect("a key");
     let witness = Witness::start(&home.path().join("witness"), &[&key]);
-    let named = format!("[\"{} {}\"]", witness.url, witness.key.text());
+    let named = format!("{} {}", witness.url, witness.key.text());
     let asks = ("CAUSEWAY_LEDGER__WITNESSES", named.as_str());
     payer.serve_with(&[SOON, asks]);
     let told = confirmed(&payer);
@@ -397,7 +397,7 @@ fn a_payer_whose_witness_holds_more_says_so_and_goes_on() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (status, _) = runtime.block_on(witness.add(0, &[], &real.note(&many)));
     assert_eq!(status, 200);
-    let named = format!("[\"{} {}\"]", witness.url, witness.key.text());
+    let named = format!("{} {}", witness.url, witness.key.text());
     payer.serve_with(&[SOON, ("CAUSEWAY_LEDGER__WITNESSES", &named)]);
     let began = Instant::now();
     while of_metric(&payer, "contradicted") < 1.0 {
