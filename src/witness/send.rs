@@ -382,7 +382,7 @@ mod tests {
             format!("https://witness.example {key}x"),
             key.clone(),
         ] {
-            let failure = read(&[wrong.clone()]).err().expect("refused");
+            let failure = read(std::slice::from_ref(&wrong)).err().expect("refused");
             assert_eq!(failure.expressions(), [WITNESSES], "{wrong}");
         }
         let one = format!("https://witness.example {key}");

@@ -46,6 +46,12 @@ class Cluster:
         self.run("pg_ctl", "-D", self.home / "data", "-m", "immediate", "stop")
 
 
+def whole_command(text, command):
+    """A command that stands in a sentence of the page."""
+    assert f"`{command}`" in text, command
+    return command
+
+
 def superuser(place, sql):
     place.bash(f"psql -h 127.0.0.1 -U postgres -d postgres -v ON_ERROR_STOP=1 <<'END'\n{sql}\nEND")
 
@@ -72,6 +78,9 @@ def postgresql(place):
         assert "role causeway_data has its rights" in place.bash(commands(restore, "DATABASE_URL=postgres://causeway_owner") + " 2>&1")
         assert "new-payer" in place.bash(commands(restore, "DATABASE_URL=postgres://causeway_data"))
         place.environment["DATABASE_URL"] = serving.split("=", 1)[1] + "_restored"
+        # The server that stopped after the dump has signed more entries than the dump has.
+        begun = whole_command(restore, "causeway audit new-log --reason WHY").replace("WHY", "'put back from a dump'")
+        place.bash(begun)
         serve(place, ops_of(place))
         restarted = commands(page("docs/operators/upgrade.md"), "DATABASE_URL=")
         place.bash(restarted.replace("@db/", ":owner-secret@127.0.0.1/"))
@@ -100,6 +109,8 @@ def sqlite(place):
     practice(place)
     text = page("docs/operators/backup.md")
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    # A store that is seconds old has signed nothing yet.
+    place.bash("for n in $(seq 60); do causeway audit checkpoint >signed.checkpoint && exit; sleep 1; done; exit 1")
     told = place.bash(commands(part(text, "### Back up", "### Restore"), "causeway backup"))
     assert "SHA-256 of manifest.json" in told, told
     kept = commands(part(text, "### Back up", "### Restore"), "causeway audit checkpoint")
