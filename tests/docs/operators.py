@@ -111,6 +111,13 @@ def sqlite(place):
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     # A store that is seconds old has signed nothing yet.
     place.bash("for n in $(seq 60); do causeway audit checkpoint >signed.checkpoint && exit; sleep 1; done; exit 1")
+    witness = page("docs/operators/witness.md")
+    place.bash("causeway audit key >ledger.pub")
+    place.bash("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=witness.example "
+               "-keyout witness-tls.key -out witness.pem")
+    for begin in ["causeway witness --name", "causeway witness --log"]:
+        told = place.bash(f"timeout 3 {commands(witness, begin)} 2>&1 || [ $? = 124 ]")
+        assert "The witness answers at" in told, told
     told = place.bash(commands(part(text, "### Back up", "### Restore"), "causeway backup"))
     assert "SHA-256 of manifest.json" in told, told
     kept = commands(part(text, "### Back up", "### Restore"), "causeway audit checkpoint")
