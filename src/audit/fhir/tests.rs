@@ -1,3 +1,5 @@
+//! Each pattern of an event, of entries as the ledger writes them, and what an event leaves out when the entry does not say it.
+
 use super::table::patterns;
 use super::*;
 use crate::audit::{Action, Actor, ConsentNote, LedgerEvent, Object, OperatorNote, RestCall};
