@@ -1,5 +1,6 @@
 //! Measures whole exchanges of small records: both payers are servers of this program on this machine, and each exchange is complete when its
-//! record is stored and its receipt acknowledged.
+//! record is stored and its receipt acknowledged. How fast what came is stored is measured twice: of many small records of a bulk run, where
+//! the steps of their exchanges cost most, and of one long record.
 //!
 //! Nothing is simulated: tokens, TLS and both ledgers are those of production. With `--table` the store of the asking payer is filled with old
 //! exchanges between the legs.
@@ -17,6 +18,7 @@ use crate::error::{Failure, Fault};
 use crate::synth::{Member, SharingPolicy, Variation};
 use crate::terminal::Out;
 use serde_json::{Value, json};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Exchanges of a leg.
@@ -27,8 +29,14 @@ const ALONE: u64 = 100;
 const IN_BULK: u64 = 1_000;
 /// How the asking server is told to do one after the other.
 const ONE_AT_ONCE: &[(&str, &str)] = &[("CAUSEWAY_JOBS__AT_ONCE", "1")];
-/// Resources of the first member; the others have few in any case.
-const SMALL: u64 = 8;
+/// Resources of the first member, whose record is brought alone; the others have few in any case.
+const LARGE_RECORD: u64 = 20_000;
+/// The exchanges of the bulk runs.
+const OF_RUNS: &str = "exchange_id IN (SELECT exchange_id FROM bulk_run_member WHERE state = 'received')";
+/// The exchange of the first member.
+const OF_LARGE: &str = "exchange_id IN (SELECT id FROM exchange ORDER BY created_ms DESC LIMIT 1)";
+/// Least resources that are stored in a second.
+const INGEST_LEAST: f64 = 10_000.0;
 /// Exchanges in the store before each leg of the table.
 const STORES: [(&str, u64); 4] = [
     ("exchange-store-1000", 1_000),
@@ -52,7 +60,7 @@ const OLD_PAYER: &str = "old-payer";
 pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure>, Failure> {
     let legs = 1 + if plan.table { STORES.len() as u64 } else { 0 };
     let members = ALONE + legs * LEG + IN_BULK + 1;
-    let site = Installation::of_size(plan, members, SMALL, out)?;
+    let site = Installation::of_size(plan, members, LARGE_RECORD, out)?;
     let database = plan.postgres.as_deref().map(Database::create).transpose()?;
     let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
     let new = NewPayer::make(&site.files, url)?;
@@ -71,14 +79,22 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
         .map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let mut figures = Vec::new();
     runtime.block_on(async {
-        let alone = asking.leg("exchange-alone", ALONE, (ONE_AT_ONCE, false)).await?;
+        let alone = asking.next_members(ALONE);
+        let alone = asking.leg("exchange-alone", alone, (ONE_AT_ONCE, false)).await?;
         let mut commits = BenchFigure::new("exchange-commits", "transactions", site.store, alone.commits);
         commits.rows = ALONE;
         figures.extend([alone.figure, commits.limit(Limit::AtMost(COMMITS_MAX))]);
-        figures.push(asking.leg("exchange", LEG, (&[], false)).await?.figure);
-        let mut bulk = asking.leg("exchange-bulk", IN_BULK, (&[], true)).await?.figure;
-        let ingest = asking.ingest(&mut bulk)?;
-        figures.extend([bulk, ingest]);
+        let waiting = asking.next_members(LEG);
+        figures.push(asking.leg("exchange", waiting, (&[], false)).await?.figure);
+        let in_bulk = asking.next_members(IN_BULK);
+        figures.push(asking.leg("exchange-bulk", in_bulk, (&[], true)).await?.figure);
+        figures.push(asking.ingest("exchange-bulk-ingest", OF_RUNS)?);
+        figures.push(asking.leg("exchange-large", 0..1, (&[], false)).await?.figure);
+        figures.push(
+            asking
+                .ingest("exchange-ingest", OF_LARGE)?
+                .limit(Limit::AtLeast(INGEST_LEAST)),
+        );
         let stores: &[(&'static str, u64)] = if plan.table { &STORES } else { &[] };
         for (name, wanted) in stores {
             let began = Instant::now();
@@ -87,7 +103,8 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
                 "{wanted} exchanges in the store after {:.0} s",
                 began.elapsed().as_secs_f64()
             ));
-            figures.push(asking.leg(name, LEG, (&[], false)).await?.figure);
+            let waiting = asking.next_members(LEG);
+            figures.push(asking.leg(name, waiting, (&[], false)).await?.figure);
         }
         Ok::<_, Failure>(())
     })?;
@@ -121,7 +138,7 @@ impl Asking<'_> {
             fhir: self.site.base_url.clone(),
             trust: self.site.files.read("ca.pem")?,
         })?;
-        let patients = (1..members).map(|index| self.patient(index));
+        let patients = (0..members).map(|index| self.patient(index));
         self.new.enter(&patients.collect::<Result<Vec<_>, Failure>>()?)
     }
 
@@ -151,36 +168,39 @@ impl Asking<'_> {
         }
     }
 
-    /// How fast the records that the last leg brought were checked and stored, each in durable transactions.
-    fn ingest(&self, leg: &mut BenchFigure) -> Result<BenchFigure, Failure> {
-        let mut store = self.store()?;
-        let of_runs = "exchange_id IN (SELECT exchange_id FROM bulk_run_member WHERE state = 'received')";
-        let resources = store.number(&format!(
-            "SELECT CAST(COALESCE(SUM(stored + unchanged), 0) AS BIGINT) AS n FROM exchange_result WHERE {of_runs}"
-        ))?;
-        let took_ms = store.number(&format!(
-            "SELECT COALESCE(MAX(ended_ms) - MIN(started_ms), 0) AS n FROM exchange_step WHERE step IN ('check', 'store') AND {of_runs}"
-        ))?;
-        leg.detail("resources", resources as f64);
-        let rate = resources as f64 * 1_000.0 / took_ms.max(1) as f64;
-        let mut figure = BenchFigure::new("exchange-bulk-ingest", "resources/s", self.site.store, rate);
-        figure.rows = u64::try_from(resources).unwrap_or(0);
-        figure.detail("seconds", took_ms as f64 / 1_000.0);
-        Ok(figure.limit(Limit::AtLeast(10_000.0)))
+    /// The next members in line.
+    fn next_members(&mut self, count: u64) -> Range<u64> {
+        let first = self.next;
+        self.next += count;
+        first..self.next
     }
 
-    /// Starts the server of the asking payer over a queue of `count` exchanges, which it asks for alone or in a bulk run, and waits until all
-    /// have ended.
+    /// How fast the records of these exchanges were checked and stored, in durable transactions.
+    fn ingest(&self, name: &'static str, of: &str) -> Result<BenchFigure, Failure> {
+        let mut store = self.store()?;
+        let resources = store.number(&format!(
+            "SELECT CAST(COALESCE(SUM(stored + unchanged), 0) AS BIGINT) AS n FROM exchange_result WHERE {of}"
+        ))?;
+        let took_ms = store.number(&format!(
+            "SELECT COALESCE(MAX(ended_ms) - MIN(started_ms), 0) AS n FROM exchange_step WHERE step IN ('check', 'store') AND {of}"
+        ))?;
+        let rate = resources as f64 * 1_000.0 / took_ms.max(1) as f64;
+        let mut figure = BenchFigure::new(name, "resources/s", self.site.store, rate);
+        figure.rows = u64::try_from(resources).unwrap_or(0);
+        figure.detail("seconds", took_ms as f64 / 1_000.0);
+        Ok(figure)
+    }
+
+    /// Starts the server of the asking payer over a queue of exchanges about these members, for whom it asks alone or in a bulk run, and waits
+    /// until all have ended.
     async fn leg(
         &mut self,
         name: &'static str,
-        count: u64,
+        members: Range<u64>,
         (environment, in_bulk): (&[(&str, &str)], bool),
     ) -> Result<LegResult, Failure> {
-        let lines: Vec<String> = (self.next..self.next + count)
-            .map(|index| self.enrolment(index).to_string())
-            .collect();
-        self.next += count;
+        let count = members.end - members.start;
+        let lines: Vec<String> = members.map(|index| self.enrolment(index).to_string()).collect();
         let file = self.new.folder.join("enrolments.ndjson");
         std::fs::write(&file, lines.join("\n") + "\n").map_err(|error| Failure::new(Fault::Internal).because(error))?;
         let begun = Clock::System.now_ms();

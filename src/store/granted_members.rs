@@ -5,12 +5,14 @@
 use super::Db;
 use super::disclosure::LiveGrant;
 use super::insert::kept;
-use super::release_rule::{live, live_sql, live_values, revoked_since};
-use super::schema::{consent, grants, member_group, member_group_entry};
+use super::release_rule::{live_sql, live_values, revoked_since};
+use super::schema::{grants, member_group, member_group_entry};
 use super::statement::{Bind, LISTED, Statement};
 use crate::error::Failure;
 use diesel::prelude::*;
+use diesel::query_dsl::methods::LoadQuery;
 use diesel::sql_types::{BigInt, Text};
+use diesel::{PgConnection, SqliteConnection};
 use std::sync::LazyLock;
 
 /// The SQL types of a [`LiveGrant`].
@@ -65,27 +67,87 @@ pub fn group_size(db: &mut Db, group: &str) -> Result<i64, Failure> {
     Ok(i64::try_from(ids.len()).unwrap_or(i64::MAX))
 }
 
+/// A statement over the live grants of a partner: of all its members in the order of their ids, or of those that are named.
+struct Texts {
+    all: [&'static str; 2],
+    named: [&'static str; 2],
+}
+
+impl Texts {
+    /// The statement that begins with `select` and goes on with `rest`. It walks the members in their order, so that SQLite must not take the
+    /// partner's other index, and read all grants of the partner each time.
+    fn new(select: &str, rest: &str) -> Texts {
+        const IN_GROUP: &str = "(? IS NULL OR EXISTS (SELECT 1 FROM member_group_entry e WHERE e.group_id = ? AND e.patient_id = g.patient_id))";
+        let text = |from: &str, live: &str| {
+            kept(format!(
+                "{select} FROM {from} CROSS JOIN consent k WHERE {live} AND k.id = g.consent_id AND {IN_GROUP} AND {rest}"
+            ))
+        };
+        let named = |list: &str| {
+            let live = ["g.patient_id = w.value AND ", live_sql!("g", "k")].concat();
+            text(&format!("{list} CROSS JOIN grants g"), &live)
+        };
+        Texts {
+            all: [
+                text("grants g", live_sql!("+g", "k")),
+                text("grants g", live_sql!("g", "k")),
+            ],
+            named: [named(LISTED.sqlite), named(LISTED.postgres)],
+        }
+    }
+
+    fn load<All: 'static, Named: 'static, Columns: 'static, Row>(
+        &self,
+        db: &mut Db,
+        asked: &MembersAsked,
+        rest: &[Bind<'_>],
+    ) -> Result<Vec<Row>, Failure>
+    where
+        for<'a> Statement<'a, All, Columns>: LoadQuery<'a, SqliteConnection, Row> + LoadQuery<'a, PgConnection, Row>,
+        for<'a> Statement<'a, Named, Columns>: LoadQuery<'a, SqliteConnection, Row> + LoadQuery<'a, PgConnection, Row>,
+    {
+        let group = Bind::OptText(asked.group.as_deref());
+        let list = serde_json::json!(asked.patients).to_string();
+        let mut binds = match asked.patients.is_empty() {
+            true => Vec::new(),
+            false => vec![Bind::Text(&list)],
+        };
+        binds.extend(live_values::<Bind<'_>>(&asked.partner, asked.now_ms));
+        binds.extend([group, group]);
+        binds.extend_from_slice(rest);
+        Ok(match (db, asked.patients.is_empty()) {
+            (Db::Sqlite(sqlite), true) => Statement::<All, Columns>::new(self.all[0], binds).load(sqlite)?,
+            (Db::Pg(pg), true) => Statement::<All, Columns>::new(self.all[1], binds).load(pg)?,
+            (Db::Sqlite(sqlite), false) => Statement::<Named, Columns>::new(self.named[0], binds).load(sqlite)?,
+            (Db::Pg(pg), false) => Statement::<Named, Columns>::new(self.named[1], binds).load(pg)?,
+        })
+    }
+}
+
+struct AllAfter;
+struct NamedAfter;
+struct AllBetween;
+struct NamedBetween;
+
+static AFTER: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(
+        "SELECT DISTINCT g.patient_id",
+        "g.patient_id > ? ORDER BY g.patient_id LIMIT ?",
+    )
+});
+static BETWEEN: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(
+        "SELECT g.id, g.compartment, g.patient_id, g.consent_id, g.sensitive, g.created_ms",
+        "g.patient_id >= ? AND g.patient_id <= ? AND g.created_ms <= ? ORDER BY g.patient_id, g.sensitive DESC, g.id",
+    )
+});
+
 /// Returns the Patient ids after `after`, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
 pub fn after(db: &mut Db, asked: &MembersAsked, after: &str, limit: i64) -> Result<Vec<String>, Failure> {
-    let mut query = grants::table
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(live(&asked.partner, asked.now_ms))
-        .filter(grants::patient_id.gt(after))
-        .select(grants::patient_id)
-        .distinct()
-        .order(grants::patient_id.asc())
-        .limit(limit)
-        .into_boxed();
-    if let Some(group) = &asked.group {
-        query = query.filter(grants::patient_id.nullable().eq_any(of_group(group)));
-    }
-    if !asked.patients.is_empty() {
-        query = query.filter(grants::patient_id.eq_any(&asked.patients));
-    }
-    Ok(query.load(db)?)
+    AFTER.load::<AllAfter, NamedAfter, Text, String>(db, asked, &[Bind::Text(after), Bind::Big(limit)])
 }
 
 /// Returns a grant on each of the members from `first` to `last`; of several it prefers one that covers sensitive data.
@@ -93,28 +155,9 @@ pub fn after(db: &mut Db, asked: &MembersAsked, after: &str, limit: i64) -> Resu
 /// # Errors
 /// Those of the database.
 pub fn between(db: &mut Db, asked: &MembersAsked, first: &str, last: &str) -> Result<Vec<LiveGrant>, Failure> {
-    let mut query = grants::table
-        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
-        .filter(live(&asked.partner, asked.now_ms))
-        .filter(grants::patient_id.between(first, last))
-        .filter(grants::created_ms.le(asked.granted_until_ms))
-        .order((grants::patient_id.asc(), grants::sensitive.desc(), grants::id.asc()))
-        .select((
-            grants::id,
-            grants::compartment,
-            grants::patient_id,
-            grants::consent_id,
-            grants::sensitive,
-            grants::created_ms,
-        ))
-        .into_boxed();
-    if let Some(group) = &asked.group {
-        query = query.filter(grants::patient_id.nullable().eq_any(of_group(group)));
-    }
-    if !asked.patients.is_empty() {
-        query = query.filter(grants::patient_id.eq_any(&asked.patients));
-    }
-    let mut found: Vec<LiveGrant> = query.load(db)?;
+    let rest = [Bind::Text(first), Bind::Text(last), Bind::Big(asked.granted_until_ms)];
+    let mut found: Vec<LiveGrant> =
+        BETWEEN.load::<AllBetween, NamedBetween, GrantColumns, LiveGrant>(db, asked, &rest)?;
     found.dedup_by(|later, first| later.patient_id == first.patient_id);
     Ok(found)
 }

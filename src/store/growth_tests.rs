@@ -1,6 +1,8 @@
-//! What is looked for again and again does not read the exchanges of years ago: how SQLite runs the statements of the sweeps and of the start.
+//! What is looked for again and again does not read the exchanges of years ago, or all that a partner has: how SQLite runs the statements of
+//! the sweeps, of the start and of pieces of bulk work.
 
-use super::{Db, exchanges, ingest, jobs, migrate, received_twice};
+use super::granted_members::MembersAsked;
+use super::{Db, exchanges, granted_members, ingest, jobs, migrate, received_twice};
 use crate::error::Failure;
 use diesel::SqliteConnection;
 use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
@@ -118,6 +120,57 @@ fn what_came_twice_is_looked_for_by_its_exchange_and_not_by_names_that_others_br
                 !details.iter().any(|detail| detail.contains("ingest_resource_name")),
                 "{text}: {details:?}"
             );
+        }
+    }
+}
+
+/// What ANALYZE says of a store where one partner has a million grants.
+const ONE_PARTNER: &str = "ANALYZE; DELETE FROM sqlite_stat1; INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES \
+    ('grants', 'sqlite_autoindex_grants_1', '1000000 1'), ('grants', 'sqlite_autoindex_grants_2', '1000000 1000000 1 1'), \
+    ('grants', 'grants_member', '1000000 1 1'), ('consent', 'sqlite_autoindex_consent_1', '1000000 1'), \
+    ('member_group_entry', 'sqlite_autoindex_member_group_entry_1', '1000000 100000 1'), \
+    ('member_group_entry', 'member_group_entry_patient', '1000000 10 1')";
+
+#[test]
+fn the_members_of_a_piece_are_found_without_reading_all_grants_of_the_partner() {
+    for statistics in ["", ONE_PARTNER] {
+        let mut db = Db::Sqlite(SqliteConnection::establish(":memory:").expect("opens"));
+        migrate::up(&mut db).expect("up");
+        if !statistics.is_empty() {
+            db.batch_execute(&[statistics, "; ANALYZE sqlite_schema"].concat())
+                .expect("statistics");
+        }
+        for (group, patients) in [(None, vec![]), (Some("g"), vec![]), (Some("g"), vec!["p1".to_owned()])] {
+            let asked = MembersAsked {
+                partner: "p".into(),
+                group: group.map(str::to_owned),
+                patients,
+                now_ms: 1,
+                granted_until_ms: 1,
+            };
+            let texts = sent(&mut db, |db| {
+                granted_members::after(db, &asked, "", 500)?;
+                granted_members::between(db, &asked, "a", "b").map(drop)
+            });
+            assert_eq!(texts.len(), 2, "{texts:?}");
+            for text in texts {
+                let steps: Vec<PlanStep> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {text}"))
+                    .load(&mut db)
+                    .expect(&text);
+                let details: Vec<&str> = steps.iter().map(|step| step.detail.as_str()).collect();
+                let by_member = "SEARCH g USING INDEX grants_member (patient_id";
+                assert!(
+                    details.iter().any(|detail| detail.starts_with(by_member)),
+                    "{text}: {details:?}"
+                );
+                let is_named = |detail: &str| detail.contains("SCAN w VIRTUAL TABLE");
+                assert!(
+                    !details
+                        .iter()
+                        .any(|detail| detail.starts_with("SCAN") && !is_named(detail)),
+                    "{text}: {details:?}"
+                );
+            }
         }
     }
 }
