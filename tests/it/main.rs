@@ -68,6 +68,7 @@ mod match_costs;
 mod matching;
 mod metrics;
 mod old_store;
+mod once;
 mod operation_fields;
 mod operations;
 mod operator_tokens;
