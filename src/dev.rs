@@ -107,14 +107,21 @@ impl Files {
             &pretty(&json!({"keys": [key.public_jwk()]})),
             false,
         )?;
-        self.write("partner.toml", &partner_toml(), false)
+        let own = partner_toml(
+            "New Payer",
+            (PARTNER_ID, PARTNER_NPI),
+            ("partner-jwks-public.json", PARTNER_URI),
+        );
+        self.write("partner.toml", &own, false)
     }
 }
 
-fn partner_toml() -> String {
+/// The registration of a partner that may match and read; `id` is its client id too, `keys` the file with its public keys beside it, and `uri`
+/// the URI name of its certificate.
+pub fn partner_toml(name: &str, (id, npi): (&str, &str), (keys, uri): (&str, &str)) -> String {
     format!(
-        "id = \"{PARTNER_ID}\"\nname = \"New Payer\"\nnpi = \"{PARTNER_NPI}\"\nclient_id = \"{PARTNER_ID}\"\n\
-         jwks_file = \"partner-jwks-public.json\"\ncertificate_uri = \"{PARTNER_URI}\"\nmtls = \"required\"\n\
+        "id = \"{id}\"\nname = \"{name}\"\nnpi = \"{npi}\"\nclient_id = \"{id}\"\n\
+         jwks_file = \"{keys}\"\ncertificate_uri = \"{uri}\"\nmtls = \"required\"\n\
          scopes = [\"system/*.rs\", \"{MEMBER_MATCH}\", \"{BULK_MEMBER_MATCH}\"]\n\
          dialect = {{ hrex = \"1.1\", pdex = \"2.2\", us_core = \"6.1.0\" }}\n"
     )

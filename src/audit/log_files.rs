@@ -3,6 +3,7 @@
 //! The folder has mode 0700 and the files have mode 0600. The copy of the checkpoint is written before anybody can see it, so that a
 //! database that was put back to an earlier state is noticed.
 
+use super::whole_file;
 use crate::error::{Failure, Fault};
 use crate::secret::ed25519::Ed25519Key;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,11 +16,7 @@ use std::path::{Path, PathBuf};
 pub struct LogFiles(PathBuf);
 
 fn unusable(path: &Path, error: std::io::Error) -> Failure {
-    let fault = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::NoRoom,
-        _ => Fault::LedgerKey,
-    };
-    Failure::new(fault).at(path.display().to_string()).because(error)
+    whole_file::unusable(path, error, Fault::LedgerKey)
 }
 
 impl LogFiles {
@@ -129,19 +126,7 @@ impl LogFiles {
     /// # Errors
     /// [`Fault::LedgerKey`], [`Fault::NoRoom`].
     pub fn keep(&self, log_id: &str, note: &str) -> Result<(), Failure> {
-        let (path, new) = (self.path(log_id, "checkpoint"), self.path(log_id, "checkpoint.new"));
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(note.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.0)?.sync_all()
-        };
-        write().map_err(|error| unusable(&path, error))
+        let path = self.path(log_id, "checkpoint");
+        whole_file::replace(&path, note).map_err(|error| unusable(&path, error))
     }
 }

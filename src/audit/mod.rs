@@ -25,6 +25,7 @@ pub mod tree;
 pub mod verdict;
 pub mod verified;
 pub mod verify;
+pub mod whole_file;
 
 pub use canonical::commitment;
 pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall};

@@ -14,9 +14,10 @@ use super::report::{BenchFigure, Limit, median};
 use super::requests::{broken, get, static_request};
 use super::site::Installation;
 use super::wire::{self, Connection};
+use crate::dev::PARTNER_NPI;
 use crate::error::{Failure, Fault};
 use crate::secret::Secret;
-use crate::synth::{Member, SharingPolicy};
+use crate::synth::Member;
 use crate::terminal::Out;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -75,22 +76,32 @@ pub(super) fn measure(plan: &BenchPlan, out: &mut Out) -> Result<Vec<BenchFigure
     Ok(figures)
 }
 
-/// The partner, with one connection and a token that is young enough.
-struct Partner<'b> {
+/// A partner, with one connection and a token that is young enough.
+pub(super) struct Partner<'b> {
     bench: &'b Bench<'b>,
     connection: Connection,
     token: Secret,
     since: Instant,
+    look: Duration,
 }
 
 impl<'b> Partner<'b> {
     async fn connect(bench: &'b Bench<'b>) -> Result<Partner<'b>, Failure> {
+        Partner::looking(bench, LOOK).await
+    }
+
+    /// One that lets so much time pass between two questions about a run.
+    ///
+    /// # Errors
+    /// Those of the network and of the token endpoint.
+    pub(super) async fn looking(bench: &'b Bench<'b>, look: Duration) -> Result<Partner<'b>, Failure> {
         let mut connections = bench.connect(1).await?;
         Ok(Partner {
             bench,
             connection: connections.remove(0),
             token: bench.tokens.fresh().await?,
             since: Instant::now(),
+            look,
         })
     }
 
@@ -110,7 +121,10 @@ impl<'b> Partner<'b> {
     }
 
     /// Begins a run and waits for its end. Returns its id, its manifest and the seconds that it took.
-    async fn run(&mut self, method: &str, path: &str, body: &[u8]) -> Result<(String, Value, f64), Failure> {
+    ///
+    /// # Errors
+    /// Those of the connection; [`Fault::PartnerAnswer`] for an answer that is not the expected one.
+    pub(super) async fn run(&mut self, method: &str, path: &str, body: &[u8]) -> Result<(String, Value, f64), Failure> {
         let headers = format!(
             "authorization: Bearer {}\r\naccept: application/fhir+json\r\nprefer: respond-async\r\n{}",
             self.token().await?.expose(),
@@ -135,7 +149,7 @@ impl<'b> Partner<'b> {
                         .map_err(|error| Failure::new(Fault::PartnerAnswer).because(error))?;
                     return Ok((id, manifest, took));
                 }
-                (202, _) if began.elapsed() < PATIENCE => tokio::time::sleep(LOOK).await,
+                (202, _) if began.elapsed() < PATIENCE => tokio::time::sleep(self.look).await,
                 (status, text) => return Err(unexpected(&id, status, &text)),
             }
         }
@@ -149,7 +163,7 @@ impl<'b> Partner<'b> {
         let (mut seconds, mut bytes, mut matched) = (0.0, 0, 0);
         for first in (0..all).step_by(usize::try_from(REQUEST).unwrap_or(usize::MAX)) {
             let members = first..(first + REQUEST).min(all);
-            let body = body(site, members.map(|index| (index, site.member(index))))?;
+            let body = body(site, PARTNER_NPI, members.map(|index| (index, site.member(index))))?;
             bytes += body.len() as u64;
             let (_, manifest, took) = self.run("POST", "/fhir/Group/$bulk-member-match", &body).await?;
             seconds += took;
@@ -205,7 +219,7 @@ impl<'b> Partner<'b> {
     /// Matches the member with the large record alone, and exports that record. Returns its largest file.
     async fn large_file(&mut self) -> Result<Listed, Failure> {
         let site = self.bench.site;
-        let body = body(site, std::iter::once((0, site.huge_member())))?;
+        let body = body(site, PARTNER_NPI, std::iter::once((0, site.huge_member())))?;
         let (id, ..) = self.run("POST", "/fhir/Group/$bulk-member-match", &body).await?;
         let path = format!("/fhir/Group/{id}-match/$export");
         let (_, manifest, _) = self.run("GET", &path, &[]).await?;
@@ -278,16 +292,23 @@ fn largest(manifest: &Value) -> Result<Listed, Failure> {
     largest.ok_or_else(|| Failure::new(Fault::PartnerAnswer).because("an export without files"))
 }
 
-fn unexpected(what: &str, status: u16, body: &[u8]) -> Failure {
+pub(super) fn unexpected(what: &str, status: u16, body: &[u8]) -> Failure {
     let text = String::from_utf8_lossy(&body[..body.len().min(400)]).into_owned();
     Failure::new(Fault::PartnerAnswer).because(format!("{what}: status {status}: {text}"))
 }
 
-/// The body of a bulk match about these members, each under an id of its own, which its number makes.
-fn body(site: &Installation, members: impl Iterator<Item = (u64, Member)>) -> Result<Vec<u8>, Failure> {
+/// The body of a bulk match of the partner with this NPI about these members, each under an id of its own, which its number makes.
+///
+/// # Errors
+/// [`Fault::Internal`] when a request of ours is no JSON.
+pub(super) fn body(
+    site: &Installation,
+    npi: &str,
+    members: impl Iterator<Item = (u64, Member)>,
+) -> Result<Vec<u8>, Failure> {
     let mut body = br#"{"resourceType":"Parameters","parameter":["#.to_vec();
     for (at, (index, member)) in members.enumerate() {
-        let one = site.match_body(&member, SharingPolicy::Regular);
+        let one = site.match_body_of(npi, &member);
         let mut one: Value =
             serde_json::from_slice(&one).map_err(|error| Failure::new(Fault::Internal).because(error))?;
         let mut parts = one["parameter"].take().to_string();
@@ -305,14 +326,14 @@ fn body(site: &Installation, members: impl Iterator<Item = (u64, Member)>) -> Re
 }
 
 /// A file that a manifest names.
-struct Listed {
-    rtype: String,
+pub(super) struct Listed {
+    pub(super) rtype: String,
     url: String,
-    count: u64,
+    pub(super) count: u64,
     bytes: u64,
 }
 
-fn listed<'m>(manifest: &'m Value, side: &str) -> impl Iterator<Item = Listed> + use<'m> {
+pub(super) fn listed<'m>(manifest: &'m Value, side: &str) -> impl Iterator<Item = Listed> + use<'m> {
     manifest[side].as_array().into_iter().flatten().map(|file| Listed {
         rtype: file["type"].as_str().unwrap_or_default().to_owned(),
         url: file["url"].as_str().unwrap_or_default().to_owned(),

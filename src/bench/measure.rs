@@ -88,13 +88,23 @@ impl<'a> Bench<'a> {
         site: &'a Installation,
         server: &'a ServerProcess,
     ) -> Result<Bench<'a>, Failure> {
-        Ok(Bench {
+        Ok(Bench::by(plan, site, server, (site.target()?, site.tokens().await?)))
+    }
+
+    /// The same for another partner.
+    pub(super) fn by(
+        plan: &'a BenchPlan,
+        site: &'a Installation,
+        server: &'a ServerProcess,
+        (target, tokens): (BenchTarget, Tokens),
+    ) -> Bench<'a> {
+        Bench {
             plan,
             site,
             server,
-            target: site.target()?,
-            tokens: site.tokens().await?,
-        })
+            target,
+            tokens,
+        }
     }
 
     /// Compares the static answer with itself, which shows the noise of this machine.

@@ -5,11 +5,13 @@
 //! printed and do not decide any test.
 
 mod bulk;
+mod bulk_share;
 mod child;
 mod database;
 mod exchange;
 mod folder;
 mod guess;
+mod guests;
 mod identity;
 mod load;
 mod measure;
@@ -23,7 +25,7 @@ mod site;
 mod wire;
 
 pub use child::serve;
-pub use plan::{BenchPlan, Measured};
+pub use plan::{BenchPlan, Measured, SharedExports};
 pub use report::{BenchFigure, BenchReport};
 
 use crate::error::{Failure, Fault};
@@ -55,7 +57,10 @@ pub fn run(plan: &BenchPlan, out: &mut Out) -> Result<BenchReport, Failure> {
         report.add(exchange::measure(plan, out)?, out);
     }
     if plan.subjects.contains(&Measured::Bulk) {
-        report.add(bulk::measure(plan, out)?, out);
+        match plan.shared {
+            None => report.add(bulk::measure(plan, out)?, out),
+            Some(shared) => report.add(bulk_share::measure(plan, shared, out)?, out),
+        }
     }
     Ok(report)
 }

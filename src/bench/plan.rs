@@ -31,6 +31,15 @@ pub enum Measured {
     Bulk,
 }
 
+/// Partners who export at the same time, and the processes that do the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedExports {
+    /// How many partners.
+    pub partners: usize,
+    /// How many processes beside the one that answers.
+    pub workers: usize,
+}
+
 /// The options of a run.
 #[derive(Clone, Debug)]
 pub struct BenchPlan {
@@ -46,6 +55,8 @@ pub struct BenchPlan {
     pub table: bool,
     /// URL of a PostgreSQL server in which a database is created for the run; `None` for SQLite.
     pub postgres: Option<String>,
+    /// Partners who export at the same time, in place of the other measures of bulk work.
+    pub shared: Option<SharedExports>,
     /// Data to import instead of synthetic data.
     pub import: Vec<PathBuf>,
     /// The folder in which the data folder is created; that is removed at the end.

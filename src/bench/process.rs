@@ -62,15 +62,8 @@ impl ServerProcess {
         output: &Path,
     ) -> Result<ServerProcess, Failure> {
         let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
-        let stderr = File::options().create(true).append(true).open(output).map_err(broken)?;
         let begun = Instant::now();
-        let child = program::child(config)?
-            .args(args)
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .map_err(broken)?;
-        let mut server = ServerProcess { child, ready_s: 0.0 };
+        let mut server = ServerProcess::begin(config, args, output)?;
         while !program::is_ready(ops) {
             let ended = server.child.try_wait().map_err(broken)?;
             if ended.is_some() || begun.elapsed() > PATIENCE {
@@ -82,6 +75,26 @@ impl ServerProcess {
         }
         server.ready_s = begun.elapsed().as_secs_f64();
         Ok(server)
+    }
+
+    /// Starts `args` with `config`, which has no listener to wait for.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when it cannot be started. Its output is in the file `output`.
+    pub(super) fn begin(
+        config: Option<&Path>,
+        args: &[&std::ffi::OsStr],
+        output: &Path,
+    ) -> Result<ServerProcess, Failure> {
+        let broken = |error: std::io::Error| Failure::new(Fault::Internal).because(error);
+        let stderr = File::options().create(true).append(true).open(output).map_err(broken)?;
+        let child = program::child(config)?
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .map_err(broken)?;
+        Ok(ServerProcess { child, ready_s: 0.0 })
     }
 
     /// Resident memory.

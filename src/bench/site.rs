@@ -12,7 +12,7 @@ use crate::dev::{self, Files};
 use crate::error::{Failure, Fault};
 use crate::http::routes::{BULK_MEMBER_MATCH, MEMBER_MATCH};
 use crate::ids::Ids;
-use crate::partner::client::{PeerClient, SmartConfiguration};
+use crate::partner::client::{Identity, PeerClient, SmartConfiguration};
 use crate::secret::Secret;
 use crate::synth::{MatchOptions, Member, SharingPolicy, SynthOptions, Variation, match_request};
 use crate::terminal::Out;
@@ -39,19 +39,19 @@ const HUGE_SEED: u64 = 2;
 /// An installation.
 pub(super) struct Installation {
     pub(super) files: Files,
-    config: PathBuf,
+    pub(super) config: PathBuf,
     /// The same configuration with the answer slot switched on.
     slotted: PathBuf,
     pub(super) base_url: String,
-    fhir: SocketAddr,
-    ops: SocketAddr,
+    pub(super) fhir: SocketAddr,
+    pub(super) ops: SocketAddr,
     /// Resources in the store.
     pub(super) resources: u64,
     /// `sqlite` or `postgres`.
     pub(super) store: &'static str,
     pub(super) options: SynthOptions,
     // Dropped last and in this order: the folder, then the database.
-    folder: Folder,
+    pub(super) folder: Folder,
     _database: Option<Database>,
 }
 
@@ -201,7 +201,7 @@ impl Installation {
         )
     }
 
-    fn output(&self) -> PathBuf {
+    pub(super) fn output(&self) -> PathBuf {
         self.folder.path().join("stderr.txt")
     }
 
@@ -223,13 +223,16 @@ impl Installation {
     /// # Errors
     /// Those of the discovery of the token endpoint.
     pub(super) async fn tokens(&self) -> Result<Tokens, Failure> {
-        let peer = PeerClient::new(
-            &self.base_url,
-            &self.files.read("ca.pem")?,
-            dev::identity(&self.files)?,
-            Clock::System,
-            Ids::random(),
-        )?;
+        self.tokens_of(dev::identity(&self.files)?).await
+    }
+
+    /// A source of tokens of another partner.
+    ///
+    /// # Errors
+    /// As [`Installation::tokens`].
+    pub(super) async fn tokens_of(&self, identity: Identity) -> Result<Tokens, Failure> {
+        let trust = self.files.read("ca.pem")?;
+        let peer = PeerClient::new(&self.base_url, &trust, identity, Clock::System, Ids::random())?;
         let configuration = peer.discover().await?;
         Ok(Tokens { peer, configuration })
     }

@@ -36,6 +36,11 @@ impl FileSpan {
     pub fn bytes(&self) -> u64 {
         self.range.end.saturating_sub(self.range.start)
     }
+
+    /// Whether they are all bytes of this file, as `bytes=0-` asks for too.
+    pub fn is_all_of(&self, row: &BulkFileRow) -> bool {
+        self.range == (0..length(row))
+    }
 }
 
 impl AskedBytes {
@@ -133,6 +138,13 @@ mod tests {
             (Some("bytes"), Some((0, 100, false))),
         ] {
             assert_eq!(of(range, None), wanted, "{range:?}");
+            let span = AskedBytes::read(range, None).of(&row());
+            let is_all = span.is_some_and(|span| span.is_all_of(&row()));
+            assert_eq!(
+                is_all,
+                wanted.is_some_and(|(begin, end, _)| (begin, end) == (0, 100)),
+                "{range:?}"
+            );
         }
         assert_eq!(of(Some("bytes=1-2"), Some("\"ab\"")), Some((1, 3, true)));
         assert_eq!(of(Some("bytes=1-2"), Some("\"cd\"")), Some((0, 100, false)));

@@ -1,7 +1,7 @@
 //! `causeway bench`: figures of this machine, as ratios against a static answer.
 
 use crate::app::admin::RunCommand;
-use crate::bench::{self, BenchPlan, Measured};
+use crate::bench::{self, BenchPlan, Measured, SharedExports};
 use crate::error::{Failure, Fault};
 use crate::terminal::{Exit, Out};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `bench`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER"
+    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER\n          causeway bench bulk --partners 20 --workers 3 --store-url postgres:///postgres"
 )]
 pub struct BenchArgs {
     /// What to measure; everything by default
@@ -30,6 +30,12 @@ pub struct BenchArgs {
     /// Address of a PostgreSQL server, in which the bench makes a database and drops it at the end; without it SQLite is measured
     #[arg(long, value_name = "URL")]
     pub store_url: Option<String>,
+    /// With `bulk` and `--store-url`, in place of its other measures: so many partners export at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=100))]
+    pub partners: Option<u64>,
+    /// With `--partners`: number of worker processes that do the work
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "partners", value_parser = clap::value_parser!(u64).range(1..=16))]
+    pub workers: u64,
     /// Data for `import` instead of synthetic data
     #[arg(long, value_name = "PATH")]
     pub path: Vec<PathBuf>,
@@ -54,6 +60,11 @@ pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) ->
             .at("--path")
             .remedy("--path is for `causeway bench import`."));
     }
+    if args.partners.is_some() && !(args.subjects == [Measured::Bulk] && args.store_url.is_some()) {
+        return Err(Failure::new(Fault::ConfigInvalid)
+            .at("--partners")
+            .remedy("--partners is for `causeway bench bulk` alone, with the --store-url of a PostgreSQL server."));
+    }
     let plan = BenchPlan {
         subjects: args.subjects.clone(),
         seconds: args.seconds,
@@ -61,6 +72,10 @@ pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) ->
         members: args.members,
         table: args.table,
         postgres: bench::postgres_of(args.store_url.as_deref())?,
+        shared: args.partners.map(|partners| SharedExports {
+            partners: usize::try_from(partners).unwrap_or(2),
+            workers: usize::try_from(args.workers).unwrap_or(1),
+        }),
         import: args.path.iter().map(|path| cwd.join(path)).collect(),
         folder: cwd.join("causeway-data"),
     };

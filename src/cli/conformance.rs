@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Arguments of `conformance`.
 #[derive(Args, Clone, Debug)]
@@ -116,6 +117,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         now_ms: Arc::new(|| Clock::System.now_ms()),
         new_id: Arc::new(move || ids.new_id(Clock::System.now_ms())),
+        poll_second: Duration::from_secs(1),
     }
 }
 

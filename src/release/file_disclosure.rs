@@ -3,7 +3,7 @@
 //!
 //! A whole file of many members has one entry for all of them: it names the file, and commits to the share of each member, and the shares are
 //! stored so that the disclosure is found by each member ([`crate::store::disclosed`]). A part of a file, and a file of few members, have
-//! an entry for each member. The grants are those that were found live a moment ago; while the file is sent, they are checked like a record
+//! an entry for each member; a range that covers all bytes is the whole file. The grants are those that were found live a moment ago; while the file is sent, they are checked like a record
 //! ([`super::underway`]).
 
 use super::lost_ends::{FILE, JOB};

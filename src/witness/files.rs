@@ -4,11 +4,12 @@
 //! cosignature leaves.
 
 use crate::audit::cosignature::WitnessKey;
+use crate::audit::whole_file;
 use crate::error::{Failure, Fault};
 use crate::secret::ed25519::Ed25519Key;
 use crate::secret::{hex, sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -24,11 +25,7 @@ pub struct WitnessFiles {
 }
 
 fn unusable(path: &Path, error: std::io::Error) -> Failure {
-    let fault = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::NoRoom,
-        _ => Fault::WitnessFiles,
-    };
-    Failure::new(fault).at(path.display().to_string()).because(error)
+    whole_file::unusable(path, error, Fault::WitnessFiles)
 }
 
 /// Reads a file of the folder; none when it is not there.
@@ -42,20 +39,8 @@ fn read(path: &Path) -> Result<Option<String>, Failure> {
 
 /// Writes a file; it is on the disk when this returns, and is never seen half.
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
-    let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| unusable(&path, error))
+    let path = folder.join(name);
+    whole_file::replace(&path, text).map_err(|error| unusable(&path, error))
 }
 
 fn name_of(origin: &str) -> String {

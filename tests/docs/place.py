@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -98,9 +99,14 @@ def dead_links():
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """A port below those that the kernel hands out for connections, which other steps make meanwhile, and of a range that other steps do not use."""
+    while True:
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", random.randrange(28000, 30000)))
+            except OSError:
+                continue
+            return tried.getsockname()[1]
 
 
 class Place:

@@ -2,21 +2,27 @@
 
 import json
 import pathlib
+import random
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 
-END_S = 45
+END_S = 90
 MEMBER = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}]}
 NEW, OLD = "http://new-payer.example/identifiers/member", "http://old-payer.example/identifiers/member"
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port below those that the kernel hands out for connections, which other steps make meanwhile."""
+    while True:
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", random.randrange(30000, 32768)))
+            except OSError:
+                continue
+            return tried.getsockname()[1]
 
 
 class Payer:

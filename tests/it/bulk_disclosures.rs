@@ -131,6 +131,59 @@ async fn a_file_of_many_is_one_entry_and_each_member_finds_it() {
     assert_eq!((&items[0]["bytes"], &items[0]["resources"]), (&json!(0), &json!({})));
 }
 
+#[tokio::test]
+async fn a_range_of_all_bytes_is_the_whole_file_and_any_other_is_told_to_each() {
+    let bulk = many().await;
+    let manifest = bulk.done(&bulk.begin("?_type=Patient").await).await;
+    let url = file_of(&bulk, &manifest, "Patient");
+    let whole = bulk.send("GET", &url, &[("x-correlation-id", "range-1")]).await;
+    let bytes = whole.body.len();
+    let (all, last) = (bulk.ids.len(), bytes - 1);
+    bulk.payer.await_ledger("range-1", &[BEGUN, COMPLETED]).await;
+    for (number, range) in [
+        "bytes=0-".to_owned(),
+        format!("bytes=0-{last}"),
+        format!("bytes=0-{}", bytes * 2),
+        format!("bytes=-{bytes}"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let correlation = format!("range-all-{number}");
+        let headers = [("range", range.as_str()), ("x-correlation-id", correlation.as_str())];
+        let reply = bulk.send("GET", &url, &headers).await;
+        reply.assert_status(206);
+        assert_eq!(
+            reply.header("content-range"),
+            format!("bytes 0-{last}/{bytes}"),
+            "{range}"
+        );
+        assert_eq!(reply.body, whole.body, "{range}");
+        bulk.payer.await_ledger(&correlation, &[BEGUN, COMPLETED]).await;
+    }
+    assert_eq!(bulk.payer.count("disclosed_file"), 1, "the shares are stored once");
+
+    let each: Vec<&str> = [vec![BEGUN; all], vec![COMPLETED; all]].concat();
+    for (correlation, range) in [
+        ("range-from-1", "bytes=1-".to_owned()),
+        ("range-to-last", format!("bytes=0-{}", last - 1)),
+    ] {
+        let headers = [("range", range.as_str()), ("x-correlation-id", correlation)];
+        let reply = bulk.send("GET", &url, &headers).await;
+        reply.assert_status(206);
+        assert_eq!(reply.body.len(), last, "{range}");
+        bulk.payer.await_ledger(correlation, &each).await;
+    }
+
+    let auditor = Desk::named(&bulk.payer, &bulk.client, "auditor", "carl");
+    let shares = shares(&whole.text());
+    for member in &bulk.ids {
+        let items = under(&auditor, member, "range-all-0").await;
+        assert_eq!(items.len(), 1, "{member}");
+        assert_eq!(items[0]["bytes"], shares[member], "{member}");
+    }
+}
+
 /// The trace of a grant has the downloads with the member's share, and so has the exchange of the match.
 async fn assert_traced(bulk: &Bulk, auditor: &Desk<'_>, bytes: u64) {
     let member = &bulk.ids[0];

@@ -7,12 +7,11 @@ use super::session::Session;
 use super::stop::{Checked, Stop, fail, skip};
 use super::wire::{Call, ServerAnswer};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Most polls of one run.
 const POLLS: usize = 120;
 /// Most seconds between two polls, whatever `Retry-After` says.
-const WAIT_MOST_S: u64 = 10;
+const WAIT_MOST_S: u32 = 10;
 
 impl Session {
     /// A request that begins a run: asks for FHIR JSON, and not to be waited for.
@@ -37,8 +36,8 @@ impl Session {
                     manifest,
                 });
             }
-            let wait_s = answer.header("retry-after").parse().unwrap_or(1);
-            tokio::time::sleep(Duration::from_secs(wait_s.clamp(1, WAIT_MOST_S))).await;
+            let wait_s: u32 = answer.header("retry-after").parse().unwrap_or(1);
+            tokio::time::sleep(self.around.poll_second * wait_s.clamp(1, WAIT_MOST_S)).await;
         }
         fail(format!("{status} is still 202 after {POLLS} polls"))
     }

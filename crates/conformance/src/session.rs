@@ -18,7 +18,7 @@ pub(super) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-
 pub(super) struct Session {
     pub(super) wire: Wire,
     pub(super) settings: ClientSettings,
-    around: Surroundings,
+    pub(super) around: Surroundings,
     base: String,
     smart: Option<Value>,
     capability: Option<Value>,

@@ -1,7 +1,8 @@
-//! Time and new ids, which the caller provides, so that a run can be repeated.
+//! Time, waiting and new ids, which the caller provides, so that a run can be repeated.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where time and new ids come from.
 #[derive(Clone)]
@@ -10,6 +11,8 @@ pub struct Surroundings {
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// An id that no server knows yet.
     pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How long a second of `Retry-After` is waited for between two polls of a run: a second, but for a server that the caller has to itself.
+    pub poll_second: Duration,
 }
 
 /// UTC milliseconds as an RFC 3339 instant.

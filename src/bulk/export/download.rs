@@ -88,9 +88,9 @@ pub async fn open(
         None => None,
         Some(span) => {
             let rtype = row.resource_type.as_str();
-            let disclosure = match span.is_part {
-                true => release::begin_part(ctx, caller, rtype, all).await?,
-                false => release::begin_file(ctx, caller, (&row.name, rtype), all).await?,
+            let disclosure = match span.is_all_of(&row) {
+                true => release::begin_file(ctx, caller, (&row.name, rtype), all).await?,
+                false => release::begin_part(ctx, caller, rtype, all).await?,
             };
             Some((span, disclosure))
         }

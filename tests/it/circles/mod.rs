@@ -5,7 +5,7 @@
 //! methods are not seen, since a text does not tell where the method of a value stands: so that a type whose methods stand in several
 //! files (`Store`, `Config`, `Session`) has those that need others above it.
 
-mod source;
+pub mod source;
 
 use source::{Files, Program, tokens};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,8 @@ const CRATES: [(&str, &str); 5] = [
     ("causeway_conformance", "crates/conformance/src"),
 ];
 
-fn read(folder: &str, files: &mut Files) {
+/// Reads all source files of a folder of this repository.
+pub fn read(folder: &str, files: &mut Files) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
         let entry = entry.expect("an entry");

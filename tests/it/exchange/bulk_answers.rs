@@ -2,9 +2,13 @@
 
 use super::in_bulk::{bulk_script, in_one_run, run_of_two, two_enrolments, with_receipts};
 use super::pair::{Pair, WAIT};
+use crate::support::payer::is_optimised;
 use causeway::error::Fault;
+use causeway::failpoint::VARIABLE;
 use causeway_sandbox_partner::SandboxRoute;
+use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 fn on_export(what: &str) -> String {
@@ -141,6 +145,59 @@ fn a_file_goes_on_where_it_was_when_the_process_died() {
     );
     let left = std::fs::read_dir(pair.payer.exports()).map(|folder| folder.count());
     assert_eq!(left.unwrap_or(0), 0, "the files of the run are removed");
+}
+
+/// Somebody removes what was fetched, before its members have it. The run is given up, and each member comes whole by an exchange of its own.
+#[test]
+fn files_that_are_gone_before_they_are_handed_out_are_asked_for_member_by_member() {
+    if is_optimised() {
+        // An optimised build has no points at which it kills itself.
+        return;
+    }
+    let mut pair = Pair::prepare(&bulk_script(""));
+    pair.payer.serve_with(&[(VARIABLE, "bulk-ask.hand-out")]);
+    two_enrolments(&pair);
+    // The server may die before it can answer.
+    let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
+    assert_eq!(pair.payer.await_end(WAIT).signal(), Some(9));
+    pair.end_leases();
+    let run_folder = std::fs::read_dir(pair.payer.exports()).expect("a folder").next();
+    let run_folder = run_folder.expect("a run").expect("an entry").path();
+    let mut removed = 0;
+    for file in std::fs::read_dir(&run_folder).expect("files") {
+        std::fs::remove_file(file.expect("an entry").path()).expect("removed");
+        removed += 1;
+    }
+    assert_eq!(removed, pair.count("bulk_run_file WHERE name IS NOT NULL"));
+
+    pair.payer.serve();
+    let began = Instant::now();
+    while pair.count("bulk_run WHERE step = 'hand-out' AND failed > 0") == 0 {
+        assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // As if the waits before its last attempt were over.
+    let last = "UPDATE bulk_run SET failed = 7 WHERE step = 'hand-out' AND ended_ms IS NULL; \
+                UPDATE job SET due_ms = 0 WHERE kind = 'bulk-ask' AND state = 'waiting'";
+    while pair.count("bulk_run WHERE state = 'failed'") == 0 {
+        pair.payer.db().batch_execute(last).expect("written");
+        assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let (run, exchanges) = run_of_two(&pair);
+    assert_eq!(
+        (&run["fault"], &run["states"]),
+        (&json!(Fault::BulkFolder.code()), &json!({"alone": 2})),
+        "{run:#}\n{}",
+        pair.payer.log()
+    );
+    for (number, shown) in (1..).zip(&exchanges) {
+        pair.assert_whole(number, shown, "alone");
+    }
+    let alone = pair.sandbox.control().requests_to(SandboxRoute::Everything);
+    assert!(alone.len() >= 2, "{alone:#?}");
+    let left = std::fs::read_dir(pair.payer.exports()).map(|folder| folder.count());
+    assert_eq!(left.unwrap_or(0), 0, "the folder of the run is removed");
 }
 
 #[test]

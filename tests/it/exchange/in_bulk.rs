@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
+/// Points at which processes die at the same time, each process of a pair of its own.
+const AT_ONCE: usize = 3;
+
 /// Imports the enrolments of the first two members of the sandbox, and returns the run and both exchanges at their ends.
 pub fn in_one_run(pair: &Pair) -> (Value, Vec<Value>) {
     two_enrolments(pair);
@@ -125,7 +128,7 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
         // An optimised build has no such points.
         return;
     }
-    for step in [
+    let steps = [
         "ask-match",
         "await-match",
         // The partner says at the second time that it is done.
@@ -139,41 +142,52 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
         "check-receipt",
         "answer-receipt",
         "end-export",
-    ] {
-        for whole in ["bulk-ask", "bulk-ask-done"] {
-            let point = format!("{whole}.{step}");
-            println!("{point}");
-            let mut pair = Pair::prepare(&with_receipts(""));
-            pair.payer.serve_with(&[(VARIABLE, &point)]);
-            two_enrolments(&pair);
-            // The server may die before it can answer.
-            let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
-            let status = pair.payer.await_end(WAIT);
-            assert_eq!(status.signal(), Some(9), "{point}: {status}");
-            pair.end_leases();
-            pair.payer.serve();
-            let (run, exchanges) = run_of_two(&pair);
-            assert_eq!(run["state"], "done", "{point}: {run:#}\n{}", pair.payer.log());
-            assert_eq!(run["receipt"], "complete", "{point}: {run:#}\n{}", pair.payer.log());
-            assert_eq!(pair.sandbox.control().receipts().len(), 1, "{point}");
-            assert_eq!(
-                pair.count("ledger_entry WHERE action = 'bulk.receipt-answered'"),
-                1,
-                "{point}"
-            );
-            let asked: std::collections::BTreeSet<String> = pair
-                .sandbox
-                .control()
-                .requests_to(SandboxRoute::BulkMatch)
-                .iter()
-                .flat_map(|one| one.headers.iter().filter(|(name, _)| name == "idempotency-key"))
-                .map(|(_, key)| key.clone())
-                .collect();
-            assert_eq!(asked.len(), 1, "{point}: the question is the same in all attempts");
-            for (number, shown) in (1..).zip(&exchanges) {
-                pair.assert_whole(number, shown, &point);
-            }
+    ];
+    let around = ["bulk-ask", "bulk-ask-done"];
+    let points: Vec<String> = steps
+        .iter()
+        .flat_map(|step| around.map(|whole| format!("{whole}.{step}")))
+        .collect();
+    // Each has payers of its own, and most of its time is waiting for the next question about a run.
+    std::thread::scope(|scope| {
+        for some in points.chunks(points.len().div_ceil(AT_ONCE)) {
+            scope.spawn(move || some.iter().for_each(|point| dies_at(point)));
         }
+    });
+}
+
+/// The server dies at this point of a run, and one that is started again brings the run to its end.
+fn dies_at(point: &str) {
+    println!("{point}");
+    let mut pair = Pair::prepare(&with_receipts(""));
+    pair.payer.serve_with(&[(VARIABLE, point)]);
+    two_enrolments(&pair);
+    // The server may die before it can answer.
+    let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
+    let status = pair.payer.await_end(WAIT);
+    assert_eq!(status.signal(), Some(9), "{point}: {status}");
+    pair.end_leases();
+    pair.payer.serve();
+    let (run, exchanges) = run_of_two(&pair);
+    assert_eq!(run["state"], "done", "{point}: {run:#}\n{}", pair.payer.log());
+    assert_eq!(run["receipt"], "complete", "{point}: {run:#}\n{}", pair.payer.log());
+    assert_eq!(pair.sandbox.control().receipts().len(), 1, "{point}");
+    assert_eq!(
+        pair.count("ledger_entry WHERE action = 'bulk.receipt-answered'"),
+        1,
+        "{point}"
+    );
+    let asked: std::collections::BTreeSet<String> = pair
+        .sandbox
+        .control()
+        .requests_to(SandboxRoute::BulkMatch)
+        .iter()
+        .flat_map(|one| one.headers.iter().filter(|(name, _)| name == "idempotency-key"))
+        .map(|(_, key)| key.clone())
+        .collect();
+    assert_eq!(asked.len(), 1, "{point}: the question is the same in all attempts");
+    for (number, shown) in (1..).zip(&exchanges) {
+        pair.assert_whole(number, shown, point);
     }
 }
 

@@ -55,7 +55,7 @@ impl BothPayers {
         old.serve();
 
         let mut new = TestPayer::bare(
-            Place::fresh(),
+            Place::ready(),
             SynthOptions {
                 members: 0,
                 as_of: today(),

@@ -12,6 +12,7 @@ pub mod page;
 pub mod payer;
 pub mod pki;
 pub mod postgres;
+pub mod program;
 pub mod s3;
 pub mod small_disk;
 pub mod store;

@@ -3,22 +3,19 @@
 use super::assertion::ClientKey;
 use super::client::{Client, http};
 use super::pki::{Kind, Pair, Pki};
+pub use super::program::{binary, free_ports, is_optimised, program, today};
 use super::store::{Place, connect, on_postgres};
 use causeway::store::Db;
 use causeway::synth::{self, MatchOptions, Member, Variation, match_request};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde_json::Value;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub const PARTNER_URI: &str = "https://new-payer.example/fhir";
 pub const PARTNER_NPI: &str = "1992000020";
-/// How many ports tests may have.
-const PORTS: u32 = 20_000;
 
 /// A running payer. It is killed when dropped.
 pub struct TestPayer {
@@ -51,7 +48,7 @@ impl TestPayer {
 
     /// The same with these synthetic members.
     pub fn prepare_with(members: synth::SynthOptions) -> (TestPayer, Client) {
-        TestPayer::prepare_in(Place::fresh(), members)
+        TestPayer::prepare_in(Place::ready(), members)
     }
 
     /// The same in this place.
@@ -340,49 +337,6 @@ impl Drop for TestPayer {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Today, as the payer's clock and time zone see it.
-pub fn today() -> chrono::NaiveDate {
-    chrono::Utc::now()
-        .with_timezone(&chrono_tz::America::New_York)
-        .date_naive()
-}
-
-/// The program under test; `CAUSEWAY_TEST_PROGRAM` names another build of it: for much data, for figures, or an older one.
-pub fn binary() -> PathBuf {
-    let built = std::env::var_os("CAUSEWAY_TEST_PROGRAM").map(PathBuf::from);
-    built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_causeway")))
-}
-
-/// Whether the program under test is an optimised build, from which more is asked than from one that is not.
-pub fn is_optimised() -> bool {
-    std::env::var_os("CAUSEWAY_TEST_PROGRAM").is_some() || !cfg!(debug_assertions)
-}
-
-/// A command of the program under test in this folder.
-pub fn program(home: &Path) -> Command {
-    let mut command = Command::new(binary());
-    command
-        .current_dir(home)
-        .env_remove("DATABASE_URL")
-        .stdin(Stdio::null());
-    command
-}
-
-/// Two ports that nobody else is given: below those that the kernel hands out for connections (from 32768), and each once in this process,
-/// so that neither another test nor a connection on its way out takes one before the server listens, or while it is restarted.
-pub fn free_ports() -> [u16; 2] {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(997);
-    [(); 2].map(|()| {
-        let tried = (0..PORTS).map(|_| {
-            let at = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
-            u16::try_from(10_000 + at).expect("a port")
-        });
-        let mut free = tried.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        free.next().expect("a free port")
-    })
 }
 
 /// One `GET /ready`, by hand: it must work before any runtime does.

@@ -42,9 +42,23 @@ pub fn url(name: &str) -> String {
 
 /// Makes an empty database and gives its address.
 pub fn fresh_database() -> String {
+    create("")
+}
+
+/// Makes a database in which is what `fill` puts into an empty one, once for this process, and gives its address.
+pub fn filled_database(fill: impl FnOnce(&str)) -> String {
+    static FILLED: OnceLock<()> = OnceLock::new();
+    FILLED.get_or_init(|| {
+        execute("postgres", "CREATE DATABASE filled");
+        fill(&url("filled"));
+    });
+    create("TEMPLATE filled")
+}
+
+fn create(how: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    execute("postgres", &format!("CREATE DATABASE {name}"));
+    execute("postgres", &format!("CREATE DATABASE {name} {how}"));
     url(&name)
 }
 

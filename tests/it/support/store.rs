@@ -1,7 +1,7 @@
 //! A fresh store for each test, on the database that `CAUSEWAY_TEST_STORE` names.
 
 use super::postgres;
-use causeway::store::{Db, Store, StoreOptions, StoreUrl};
+use causeway::store::{Db, Store, StoreOptions, StoreUrl, migrate};
 use diesel::connection::Connection as _;
 use std::ops::Deref;
 use tempfile::TempDir;
@@ -23,17 +23,40 @@ pub struct Place {
 
 impl Place {
     pub fn fresh() -> Place {
-        Place::within(tempfile::tempdir().expect("a temporary folder"))
+        let folder = temporary();
+        match on_postgres() {
+            true => Place::at(&postgres::fresh_database(), folder),
+            false => Place::of_file(folder),
+        }
     }
 
-    fn within(folder: TempDir) -> Place {
-        let text = if on_postgres() {
-            postgres::fresh_database()
-        } else {
-            format!("sqlite:{}", folder.path().join("causeway.db").display())
-        };
+    /// The same, on PostgreSQL with this program's schema in it: making that takes longer than many tests take. For tests that are not about how a
+    /// store is made.
+    pub fn ready() -> Place {
+        Place::ready_in(temporary())
+    }
+
+    fn ready_in(folder: TempDir) -> Place {
+        if !on_postgres() {
+            return Place::of_file(folder);
+        }
+        let database = postgres::filled_database(|url| {
+            let url = StoreUrl::parse(url).expect("a store address");
+            migrate::up(&mut connect(&url)).expect("the schema");
+        });
+        Place::at(&database, folder)
+    }
+
+    fn of_file(folder: TempDir) -> Place {
+        Place::at(
+            &format!("sqlite:{}", folder.path().join("causeway.db").display()),
+            folder,
+        )
+    }
+
+    fn at(text: &str, folder: TempDir) -> Place {
         Place {
-            url: StoreUrl::parse(&text).expect("a store address"),
+            url: StoreUrl::parse(text).expect("a store address"),
             folder,
         }
     }
@@ -51,6 +74,10 @@ impl Place {
     }
 }
 
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
 /// An open store in a place of its own.
 pub struct TestStore {
     store: Store,
@@ -60,13 +87,13 @@ pub struct TestStore {
 
 impl TestStore {
     pub fn fresh() -> TestStore {
-        TestStore::at(Place::fresh())
+        TestStore::at(Place::ready())
     }
 
     /// With its files in memory where the machine has a place for that: for what makes thousands of commits and does not test their durability.
     pub fn in_memory() -> TestStore {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        TestStore::at(Place::within(folder.expect("a temporary folder")))
+        TestStore::at(Place::ready_in(folder.expect("a temporary folder")))
     }
 
     fn at(place: Place) -> TestStore {
