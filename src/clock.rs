@@ -98,6 +98,11 @@ impl Clock {
         }
     }
 
+    /// How long this process has run, by the clock that nobody can set, in milliseconds.
+    pub fn running_ms(&self) -> i64 {
+        self.monotonic_ms()
+    }
+
     fn monotonic_ms(&self) -> i64 {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         match self {

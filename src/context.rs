@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::error::Failure;
 use crate::identity::Rules;
 use crate::ids::Ids;
+use crate::keeping::Periods;
 use crate::store::guesses::GuessLimits;
 use crate::store::{Store, secrets};
 use std::sync::{Arc, OnceLock};
@@ -72,6 +73,8 @@ pub struct Context {
     pub matching: Arc<Rules>,
     /// How reviews are kept.
     pub review: ReviewTerms,
+    /// How long each kind of data is kept.
+    pub keeping: Arc<Periods>,
     /// Wakes this process's worker.
     pub bell: WorkBell,
 }
@@ -108,6 +111,7 @@ impl Context {
             payer: Arc::new(payer),
             matching: Arc::default(),
             review: ReviewTerms::default(),
+            keeping: Arc::default(),
             bell: WorkBell::default(),
         })
     }

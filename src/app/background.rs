@@ -19,6 +19,7 @@ use crate::jobs::sequencer::SequencerStep;
 use crate::jobs::sweeps::{self, ROSTER, Sweep};
 use crate::jobs::{Chance, JobStep, Runner, RunnerSettings, RunningWorker};
 use crate::records::index;
+use crate::retention;
 use crate::witness::send;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub fn steps() -> Vec<Arc<dyn JobStep>> {
     let mut steps = sweeps::of_the_store();
     steps.push(Sweep::step(&ROSTER, |held| index::catch_up(held.ctx())));
     steps.push(watch::step());
+    steps.push(retention::job::step());
     steps
 }
 

@@ -76,6 +76,7 @@ pub fn open_as_it_is(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str
         payer: Arc::new(config.payer()),
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
+        keeping: Arc::new(config.retention.clone()),
         bell: WorkBell::default(),
     };
     if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {

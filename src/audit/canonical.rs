@@ -3,7 +3,7 @@
 //! Without side effects: the caller passes the secret from which salts are derived.
 
 use super::entry::{LedgerEvent, RestCall};
-use crate::clock::rfc3339_us;
+use crate::clock::{rfc3339_ms, rfc3339_us};
 use crate::secret::{Mac, hex, put_hex, sha256_of};
 use std::io::Write as _;
 
@@ -64,6 +64,14 @@ impl LedgerEvent {
                 for (what, number) in &self.counts {
                     counts.number(what, *number);
                 }
+            });
+        }
+        if let Some(deleted) = &self.deleted {
+            root.object("deleted", |note| {
+                note.text("from", &rfc3339_ms(deleted.from_ms));
+                note.text("kind", deleted.kind);
+                note.number("rows", deleted.rows);
+                note.text("to", &rfc3339_ms(deleted.to_ms));
             });
         }
         root.opt("exchange", self.exchange.as_deref());

@@ -72,6 +72,9 @@ actions! {
     StoreBackedUp => "store.backed-up",
     StoreRestored => "store.restored",
     JobReplayed => "job.replayed",
+    RetentionDeleted => "retention.deleted",
+    HoldPlaced => "retention.hold-placed",
+    HoldReleased => "retention.hold-released",
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",
     BulkAcknowledged => "bulk.acknowledged",
@@ -198,6 +201,19 @@ pub struct MembersNote {
     pub root: [u8; 32],
 }
 
+/// What a run of retention deleted. The list of the rows is the object of the entry, as its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedNote {
+    /// The kind of data.
+    pub kind: &'static str,
+    /// How many rows.
+    pub rows: u64,
+    /// The instant from which the time of the oldest counted, UTC milliseconds.
+    pub from_ms: i64,
+    /// The same of the youngest.
+    pub to_ms: i64,
+}
+
 /// The operator who acted, and why. Only commitments go into the entry; the texts are stored where they can be erased.
 #[derive(Clone, Debug)]
 pub struct OperatorNote {
@@ -242,6 +258,8 @@ pub struct LedgerEvent {
     pub consent: Option<ConsentNote>,
     /// The members of the file that the entry is about.
     pub members: Option<MembersNote>,
+    /// What was deleted because its time was over.
+    pub deleted: Option<DeletedNote>,
     /// Version of the policy that decided.
     pub policy_version: Option<String>,
     /// SHA-256 of the tables of rules that decided, by name.
@@ -278,6 +296,7 @@ impl LedgerEvent {
             begun: None,
             consent: None,
             members: None,
+            deleted: None,
             policy_version: None,
             tables: Vec::new(),
             note: None,

@@ -9,6 +9,7 @@ pub mod backup_files;
 mod canonical;
 pub mod cosignature;
 pub mod cosigned;
+pub mod deletion;
 mod entry;
 pub mod export;
 pub mod fhir;
@@ -28,5 +29,7 @@ pub mod verify;
 pub mod whole_file;
 
 pub use canonical::commitment;
-pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall};
+pub use entry::{
+    Action, Actor, ConsentNote, DeletedNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall,
+};
 pub use members::{member_leaf, members_root};

@@ -7,9 +7,12 @@ use super::files::BulkFiles;
 use super::hands;
 use super::job::{self, LOOKED_MS};
 use super::kinds::{END, GROUPS};
+use crate::audit::deletion::deletion;
+use crate::audit::ledger;
 use crate::error::{Failure, Fault};
 use crate::jobs::sweeps::Sweep;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
+use crate::keeping::{DataKind, Periods};
 use crate::store::Db;
 use crate::store::bulk::{self as rows, BulkJobRow};
 use crate::store::bulk_receipts;
@@ -76,9 +79,11 @@ impl BulkEnd {
         }
         self.remove(&id).await?;
         drop_strangers(held, &id).await?;
+        let (proof, ended_ms) = (DeletionProof::new(held), row.updated_ms);
         let forget = move |db: &mut Db| {
             rows::forget(db, &id)?;
-            bulk_receipts::forget(db, &id)
+            bulk_receipts::forget(db, &id)?;
+            proof.append(db, DataKind::Exports, &[(id.clone(), ended_ms)])
         };
         held.write(forget).await?;
         Ok(AttemptEnding::done())
@@ -104,6 +109,35 @@ async fn fail(held: &HeldJob, row: BulkJobRow, now_ms: i64) -> Result<(), Failur
     held.write(late).await
 }
 
+/// What the entry of a deletion is made of, for a write that may run more than once.
+struct DeletionProof {
+    entry_id: String,
+    at_us: i64,
+    periods: Arc<Periods>,
+}
+
+impl DeletionProof {
+    fn new(held: &HeldJob) -> DeletionProof {
+        let ctx = held.ctx();
+        let at_us = ctx.clock.now_us();
+        DeletionProof {
+            entry_id: ctx.ids.new_id(at_us / 1000),
+            at_us,
+            periods: Arc::clone(&ctx.keeping),
+        }
+    }
+
+    /// Appends the entry of the deletion of these rows, if there are any.
+    fn append(&self, db: &mut Db, kind: DataKind, rows: &[(String, i64)]) -> Result<(), Failure> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = rows.iter().map(|(id, at_ms)| (id.as_str(), *at_ms)).collect();
+        let entry = deletion(kind, &rows, &self.periods, &self.entry_id);
+        ledger::append(db, &entry, &self.entry_id, self.at_us)
+    }
+}
+
 /// Removes what a bulk match keeps of people who were not matched, a part in each transaction: nobody is shown it longer than the files.
 async fn drop_strangers(held: &HeldJob, id: &str) -> Result<(), Failure> {
     loop {
@@ -121,8 +155,17 @@ async fn drop_strangers(held: &HeldJob, id: &str) -> Result<(), Failure> {
 pub fn of_groups(keep_ms: i64) -> Arc<dyn JobStep> {
     Sweep::step(&GROUPS, move |held| {
         let match_ms = held.ctx().clock.surely_ms() - keep_ms;
-        while held.write_blocking(move |db| group_ends::sweep(db, match_ms))? {}
-        Ok(())
+        loop {
+            let proof = DeletionProof::new(held);
+            let swept = held.write_blocking(move |db| {
+                let swept = group_ends::sweep(db, match_ms)?;
+                proof.append(db, DataKind::Groups, &swept.gone)?;
+                Ok(swept)
+            })?;
+            if !swept.more {
+                return Ok(());
+            }
+        }
     })
 }
 

@@ -65,6 +65,8 @@ pub enum Command {
     Disclosures(super::disclosures::DisclosuresArgs),
     /// Verify, prove and export the ledger
     Audit(super::audit::AuditArgs),
+    /// Show how long what is kept, delete what is due, and hold what must stay
+    Retention(super::retention::RetentionArgs),
     /// Run a witness, which confirms the checkpoints of payers' ledgers
     Witness(super::witness::WitnessArgs),
     /// Copy a SQLite store into a folder while it is in use

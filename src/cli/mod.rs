@@ -41,6 +41,7 @@ pub mod policy;
 pub mod records;
 mod report;
 pub mod restore;
+pub mod retention;
 pub mod review;
 mod review_table;
 pub mod sandbox_partner;
@@ -184,6 +185,7 @@ pub fn on_store(
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
         Command::Backup(args) => backup::run(args, ctx, cwd, asker, out),
+        Command::Retention(args) => retention::run(args, ctx, asker, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
 }

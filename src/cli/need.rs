@@ -49,6 +49,7 @@ pub fn of(command: &Command) -> StoreNeed {
         Command::Bulk(args) => matches!(args.command, BulkCommand::List | BulkCommand::Show { .. }),
         Command::Exchange(args) => matches!(args.command, ExchangeCommand::List(_) | ExchangeCommand::Show { .. }),
         Command::Operator(args) => matches!(args.command, OperatorCommand::List),
+        Command::Retention(args) => args.only_reads(),
         Command::Link(args) => matches!(args.command, LinkCommand::List { .. } | LinkCommand::Graph { .. }),
         _ => false,
     };
@@ -62,6 +63,7 @@ pub fn member_of(command: &Command) -> Option<&str> {
         Command::Consent(args) => args.member(),
         Command::Grant(args) => args.member(),
         Command::Records(args) => args.member(),
+        Command::Retention(args) => args.member(),
         _ => None,
     }
 }

@@ -55,6 +55,7 @@ fn exit(fault: Fault) -> Exit {
         | Fault::DurabilityUnsafe
         | Fault::ParameterInvalid
         | Fault::PolicyInvalid
+        | Fault::PeriodRefused
         | Fault::SchemaBehind
         | Fault::SchemaNewer
         | Fault::StoreUnfit

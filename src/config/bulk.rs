@@ -4,6 +4,7 @@ use super::check::refuse;
 use super::keys;
 use super::values::ConfigValues;
 use crate::error::Failure;
+use crate::keeping::{DataKind, Periods};
 use reqwest::Url;
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ pub struct BulkConfig {
 }
 
 impl ConfigValues {
-    pub(super) fn bulk(&self) -> Result<BulkConfig, Failure> {
+    pub(super) fn bulk(&self, periods: &Periods) -> Result<BulkConfig, Failure> {
         let (folder, objects) = match self.get(&keys::EXPORTS_URL)? {
             None => (None, None),
             Some(url) => match url.strip_prefix("file:").filter(|path| !path.is_empty()) {
@@ -56,8 +57,8 @@ impl ConfigValues {
             members_max: self.get(&keys::BULK_MEMBERS_MAX)?,
             jobs_per_partner: self.get(&keys::BULK_JOBS_PER_PARTNER)?,
             deadline_ms: i64::from(self.get(&keys::BULK_DEADLINE_HOURS)?) * HOUR_MS,
-            keep_ms: i64::from(self.get(&keys::BULK_KEEP_HOURS)?) * HOUR_MS,
-            group_ms: i64::from(self.get(&keys::BULK_GROUP_DAYS)?) * 24 * HOUR_MS,
+            keep_ms: periods.ms(DataKind::Exports),
+            group_ms: periods.ms(DataKind::Groups),
         })
     }
 }

@@ -6,10 +6,11 @@
 use super::key::TypedKey;
 use super::key::Unit::{
     Bytes, BytesASecond, Connections, ConnectionsASecond, Days, Handshakes, HandshakesASecond, Hours, Jobs, Matches,
-    Members, Milliseconds, Percent, Requests, RequestsASecond, Seconds,
+    Members, Milliseconds, Percent, Requests, RequestsASecond, Seconds, Years,
 };
 use super::key::ValueKind::{Choice, File, Files, Switch, Text, Texts, Url};
 pub use super::key::{ConfigKey, Unit, ValueKind, variable};
+use crate::keeping::table::{self, PeriodRule, PeriodUnit};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,16 @@ const fn key(name: &'static str, kind: ValueKind, default: &'static str, meaning
 const fn number(least: i64, most: i64, unit: Unit) -> ValueKind {
     assert!(least <= most, "bounds of a key are the wrong way round");
     ValueKind::Number { least, most, unit }
+}
+
+/// The bounds of a period of retention, which stand in the table of kinds of data.
+const fn period(rule: &PeriodRule) -> ValueKind {
+    let unit = match rule.unit {
+        PeriodUnit::Hours => Hours,
+        PeriodUnit::Days => Days,
+        PeriodUnit::Years => Years,
+    };
+    number(rule.least, rule.most, unit)
 }
 
 /// The rows as [`KEYS`], and each as a constant by which its value is read.
@@ -217,10 +228,29 @@ keys! {
         "Members of one $bulk-member-match; with more it is refused before anybody is judged.");
     BULK_DEADLINE_HOURS: u32 = key("bulk.deadline_hours", number(1, 720, Hours), "24",
         "Hours after which a bulk job that has not come to its end has failed.");
-    BULK_KEEP_HOURS: u32 = key("bulk.keep_hours", number(1, 720, Hours), "24",
+    BULK_KEEP_HOURS: i64 = key("bulk.keep_hours", period(&table::EXPORTS), "24",
         "Hours for which the files of a bulk job are kept after its end, and with them the groups of members who were not matched.");
-    BULK_GROUP_DAYS: u32 = key("bulk.group_days", number(1, 3_650, Days), "400",
+    BULK_GROUP_DAYS: i64 = key("bulk.group_days", period(&table::GROUPS), "400",
         "Days for which a group of matched members is kept after its match.");
+
+    RETENTION_LEDGER_YEARS: i64 = key("retention.ledger_years", period(&table::LEDGER), "10",
+        "Years for which values and salts behind the commitments of ledger entries are kept, and the look-up of entries by member. Entries and their tree stay.");
+    RETENTION_DECISION_YEARS: i64 = key("retention.decision_years", period(&table::DECISIONS), "10",
+        "Years for which match decisions are kept.");
+    RETENTION_CONSENT_YEARS: i64 = key("retention.consent_years", period(&table::CONSENTS), "10",
+        "Years for which consents and their grants are kept after they ended.");
+    RETENTION_REVIEW_YEARS: i64 = key("retention.review_years", period(&table::REVIEWS), "10",
+        "Years for which decided reviews are kept.");
+    RETENTION_EXCHANGE_YEARS: i64 = key("retention.exchange_years", period(&table::EXCHANGES), "10",
+        "Years for which exchanges that this payer began are kept after their end.");
+    RETENTION_RECEIVED_YEARS: i64 = key("retention.received_years", period(&table::RECEIVED), "10",
+        "Years for which the originals of what other payers sent are kept. An exchange is kept as long as what it received.");
+    RETENTION_RUN_YEARS: i64 = key("retention.run_years", period(&table::RUNS), "10",
+        "Years for which the bulk runs in which this payer asked are kept after their end.");
+    RETENTION_CHECKPOINT_YEARS: i64 = key("retention.checkpoint_years", period(&table::CHECKPOINTS), "10",
+        "Years for which the checkpoints of partners' ledgers are kept.");
+    RETENTION_IDEMPOTENCY_DAYS: i64 = key("retention.idempotency_days", period(&table::IDEMPOTENCY), "7",
+        "Days for which an answer is repeated for its Idempotency-Key; after that the key is new.");
 }
 
 /// A key of a part that is not built yet.

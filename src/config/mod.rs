@@ -11,6 +11,7 @@ mod key;
 pub mod keys;
 mod load;
 mod network;
+mod retention;
 mod sections;
 mod show;
 mod sources;
@@ -26,6 +27,7 @@ pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
 use crate::error::{Failure, Fault};
+use crate::keeping::Periods;
 use crate::store::guesses::GuessLimits;
 use crate::store::{RoomLimits, StoreUrl};
 use std::net::SocketAddr;
@@ -273,6 +275,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// `[exports]` and `[bulk]`
     pub bulk: BulkConfig,
+    /// `[retention]`, and what other sections say of how long something is kept.
+    pub retention: Periods,
     /// `[ledger]`
     pub ledger: LedgerConfig,
     /// `[exchange]`; `None` when partners are not asked.

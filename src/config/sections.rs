@@ -70,6 +70,7 @@ impl ConfigValues {
         self.0
             .entry(keys::STORE_CONNECTIONS.name())
             .or_insert_with(|| (Value::Integer(connections(&url)), ValueOrigin::Default));
+        let retention = self.retention()?;
         Ok(Config {
             tls,
             store: StoreSection {
@@ -95,7 +96,8 @@ impl ConfigValues {
             },
             limits: self.limits()?,
             jobs: self.jobs()?,
-            bulk: self.bulk()?,
+            bulk: self.bulk(&retention)?,
+            retention,
             ledger: LedgerConfig {
                 key_folder: self.get(&keys::LEDGER_KEY_FOLDER)?,
                 witnesses: self.get(&keys::LEDGER_WITNESSES)?,

@@ -146,6 +146,10 @@ faults! {
     StoreNotEmpty       => ("OP-010", "conflict",        Error, 409, Never,     Operator,   NextTry, "There is a store where the backup would be restored.", "Name another place in store.url, or say with --replace or --replace-newer that this store may be moved aside."),
     PolicyInvalid       => ("PO-001", "value",           Error, 400, Never,     Operator,   NextTry, "The policy cannot be used.", "Correct what the message names."),
     PolicyUnknown       => ("PO-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "No policy version has this id, or several have it.", "Find the id with `causeway policy list`, and give more of its characters."),
+    // Retention (operators only)
+    HoldInForce         => ("RT-001", "business-rule",   Error, 409, Never,     Operator,   Day,     "A legal hold keeps this from being deleted.", "See the hold with `causeway retention hold list`. What it keeps can be deleted after its release."),
+    HoldUnknown         => ("RT-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such legal hold.", "Find its id with `causeway retention hold list`."),
+    PeriodRefused       => ("RT-003", "value",           Error, 400, Never,     Operator,   NextTry, "The periods of retention cannot be used.", "Correct what the message names; `causeway retention show` has the bounds."),
     // Background work
     JobUnknown          => ("JB-001", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such job.", "Find its id with `causeway jobs list`. A job that is done is not in the list."),
     JobNotParked        => ("JB-002", "conflict",        Error, 409, Never,     Operator,   NextTry, "The job is not parked.", "Leave the job alone: it runs, or waits for its time. `causeway jobs list` shows its state."),

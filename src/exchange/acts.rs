@@ -20,6 +20,7 @@ use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs;
+use crate::retention::hold;
 use crate::store::Db;
 use crate::store::{exchanges, ops_queries, opt_ins};
 
@@ -69,7 +70,7 @@ pub enum ActResult {
 /// Does `act` with the exchange `id`, in the caller's transaction.
 ///
 /// # Errors
-/// [`Fault::ExchangeUnknown`]; [`Fault::ExchangeMoveRefused`] for one that another payer began; for a replay [`Fault::PartnerStopped`], [`Fault::WorkflowUnknown`] and those of [`intake::start_in`]; those
+/// [`Fault::ExchangeUnknown`]; [`Fault::ExchangeMoveRefused`] for one that another payer began; for a replay [`Fault::PartnerStopped`], [`Fault::WorkflowUnknown`] and those of [`intake::start_in`]; for a retraction [`Fault::HoldInForce`]; those
 /// of the database.
 pub fn act(db: &mut Db, ctx: &Context, id: &str, act: ExchangeAct, by: &WithdrawnBy) -> Result<ActResult, Failure> {
     let Some(exchange) = LoadedExchange::hold(db, id)? else {
@@ -345,6 +346,8 @@ fn retract(db: &mut Db, ctx: &Context, exchange: &LoadedExchange, by: &Withdrawn
     if !exchange.phase()?.is_terminal() || !follow_up::brought(db, exchange)? {
         return not_allowed(db, ctx, exchange, by);
     }
+    hold::lock(db)?;
+    hold::demand_free(hold::held_exchange(db, &exchange.row.id)?)?;
     let entry = entry(ctx, exchange, Action::ExchangeRetractAsked, Some(by));
     ledger::append(db, &entry, &ctx.ids.new_id(ctx.clock.now_ms()), ctx.clock.now_us())?;
     follow_up::retract(db, ctx, exchange)?;

@@ -44,7 +44,7 @@ pub struct Made {
 impl Made {
     fn of(app: &App) -> Made {
         let (base_url, name) = (&app.ctx.payer.base_url, &app.ctx.payer.name);
-        let statement = statement::capability_statement(base_url, name);
+        let statement = statement::capability_statement(base_url, name, &app.ctx.keeping);
         let keys = receipt::published_keys(&app.bulk);
         let fhir = |value: &Value, below: &str| PublicDocument::fhir(value.to_string(), below);
         let json = |value: &Value| PublicDocument::new(value.to_string(), "application/json", "");

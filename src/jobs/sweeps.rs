@@ -1,7 +1,10 @@
 //! The sweeps, which keep the store small and its tables in order. Each sweep consists of many transactions and may stop after any of them.
 
 use super::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
+use crate::audit::deletion::deletion;
+use crate::audit::ledger;
 use crate::error::{Failure, Fault};
+use crate::keeping::DataKind;
 use crate::store::{authorizations, entries, guesses, idempotency, tokens};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,11 +102,21 @@ pub fn of_the_store() -> Vec<Arc<dyn JobStep>> {
 
 fn drop_expired(held: &HeldJob) -> Result<(), Failure> {
     let clock = &held.ctx().clock;
-    let (now_ms, lasting_ms, surely_ms) = (clock.now_ms(), clock.lasting_ms(), clock.surely_ms());
+    let (lasting_ms, surely_ms, at_us) = (clock.lasting_ms(), clock.surely_ms(), clock.now_us());
+    let (entry_id, periods) = (held.ctx().ids.new_id(at_us / 1000), Arc::clone(&held.ctx().keeping));
     held.write_blocking(move |db| {
         tokens::prune(db, lasting_ms, surely_ms)?;
-        idempotency::sweep(db, now_ms, IDEMPOTENCY_ROWS)?;
-        guesses::sweep(db, now_ms, GUESS_ROWS)?;
+        let kept_ms = periods.ms(DataKind::Idempotency);
+        let gone = idempotency::sweep(db, surely_ms, IDEMPOTENCY_ROWS)?;
+        if !gone.is_empty() {
+            let rows: Vec<_> = gone
+                .iter()
+                .map(|(key, end_ms)| (key.as_str(), end_ms - kept_ms))
+                .collect();
+            let entry = deletion(DataKind::Idempotency, &rows, &periods, &entry_id);
+            ledger::append(db, &entry, &entry_id, at_us)?;
+        }
+        guesses::sweep(db, surely_ms, GUESS_ROWS)?;
         Ok(())
     })
 }

@@ -4,6 +4,7 @@ use super::answer::MatchAnswer;
 use super::arrival::Arrival;
 use super::request::MatchRequest;
 use crate::error::{Failure, Fault};
+use crate::keeping::DataKind;
 use crate::store::idempotency::{KeyClaim, KeyState, StoredReply, fingerprint, parse_key, standing};
 use crate::store::matching::{self, MatchRecord};
 
@@ -14,6 +15,8 @@ const ROUTE: &str = "/Patient/$member-match";
 pub(super) struct IdempotencyKey {
     claim: KeyClaim,
     replaces: bool,
+    /// How long the answer is repeated, milliseconds.
+    kept_ms: i64,
 }
 
 impl IdempotencyKey {
@@ -32,6 +35,7 @@ impl IdempotencyKey {
                 fingerprint: fingerprint("POST", ROUTE, &request.media_type, &request.body),
             },
             replaces: false,
+            kept_ms: arrival.ctx.keeping.ms(DataKind::Idempotency),
         }))
     }
 
@@ -44,6 +48,7 @@ impl IdempotencyKey {
             body: body.to_vec(),
             decision_id: decision_id.map(str::to_owned),
             now_ms,
+            expires_ms: now_ms + self.kept_ms,
         }
     }
 }

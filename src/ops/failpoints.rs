@@ -8,6 +8,8 @@ use crate::exchange::watch::WATCH;
 use crate::failpoint::{AFTER, BEFORE, EXIST, SHARED};
 use crate::jobs::sequencer::LEDGER_TREE;
 use crate::jobs::sweeps::{AUTHORIZATIONS, EXPIRED, LEDGER_INDEX, ROSTER};
+use crate::retention::job::RETENTION;
+use crate::retention::run as of_retention;
 use crate::witness::send::LEDGER_WITNESS;
 use serde::Serialize;
 
@@ -46,6 +48,7 @@ fn all() -> Vec<String> {
         &ROSTER,
         &WATCH,
         &JUDGE_AGAIN,
+        &RETENTION,
     ];
     let of_kinds = kinds
         .into_iter()
@@ -56,6 +59,7 @@ fn all() -> Vec<String> {
         .chain(of_exchange::of_asking_again())
         .chain(bulk::failpoints::all())
         .chain(of_kinds)
+        .chain(of_retention::POINTS.map(|point| format!("{}.{point}", of_retention::POINT)))
         .chain(of_ledger::POINTS.map(|point| format!("{}.{point}", of_ledger::POINT)))
         .collect()
 }

@@ -31,6 +31,7 @@ pub mod partner_checkpoint;
 pub mod partners;
 pub mod policies;
 pub mod recipients;
+pub mod retention;
 pub mod reviews;
 pub mod sent_under;
 pub mod states;

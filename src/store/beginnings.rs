@@ -23,6 +23,7 @@ pub enum IdKind {
     Exchange,
     BulkJob,
     BulkRun,
+    Hold,
 }
 
 macro_rules! on_table {
@@ -66,6 +67,10 @@ macro_rules! on_table {
             }
             IdKind::BulkRun => {
                 use super::schema::bulk_run as $table;
+                $work
+            }
+            IdKind::Hold => {
+                use super::schema::retention_hold as $table;
                 $work
             }
         }

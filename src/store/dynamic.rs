@@ -61,6 +61,14 @@ impl Sql {
         self
     }
 
+    /// Adds a piece with a value for each `?`, when their number is not known to the compiler.
+    pub(super) fn all(&mut self, text: &str, values: Vec<HeldValue>) -> &mut Sql {
+        debug_assert_eq!(text.matches('?').count(), values.len());
+        self.text.push_str(text);
+        self.values.extend(values);
+        self
+    }
+
     /// Adds a list of values in parentheses. An empty list becomes `(NULL)`, which matches nothing.
     pub(super) fn list(&mut self, values: impl IntoIterator<Item = HeldValue>) -> &mut Sql {
         let before = self.values.len();

@@ -3,6 +3,8 @@
 
 use super::Db;
 use super::member_groups::{CONSENT_CONSTRAINT, MATCH, NO_MATCH, UNREAD, id_of};
+use super::retention;
+use super::retention::holds::{self, MEMBER};
 use super::schema::{bulk_job, member_group, member_group_entry};
 use crate::error::Failure;
 use diesel::dsl::{exists, not};
@@ -24,23 +26,47 @@ pub fn drop_strangers(db: &mut Db, job_id: &str) -> Result<bool, Failure> {
     drop_groups(db, &ids)
 }
 
+/// What one part of a sweep did.
+#[derive(Clone, Debug, Default)]
+pub struct GroupsSwept {
+    /// Whether more may be left.
+    pub more: bool,
+    /// The groups that are gone now: the id of each, and when its match was (UTC milliseconds).
+    pub gone: Vec<(String, i64)>,
+}
+
 /// Removes groups whose match is not there any more: those without matched members, and those of matched members when the match was before
-/// `match_ms` (UTC milliseconds).
+/// `match_ms` (UTC milliseconds). A legal hold on a member keeps the groups of matched members that the member is in.
 ///
 /// # Errors
 /// Those of the database.
-pub fn sweep(db: &mut Db, match_ms: i64) -> Result<bool, Failure> {
+pub fn sweep(db: &mut Db, match_ms: i64) -> Result<GroupsSwept, Failure> {
+    retention::lock(db)?;
     let run = bulk_job::table.filter(bulk_job::id.eq(member_group::job_id));
-    let rows: Vec<(String, String)> = member_group::table
+    let held = holds::targets(db, MEMBER)?;
+    let keeps = member_group_entry::table
+        .filter(member_group_entry::group_id.eq(member_group::id))
+        .filter(member_group_entry::patient_id.eq_any(held));
+    let rows: Vec<(String, String, i64)> = member_group::table
         .filter(member_group::code.ne(MATCH).or(member_group::match_ms.lt(match_ms)))
         .filter(not(exists(run)))
-        .select((member_group::id, member_group::job_id))
+        .filter(not(exists(keeps)))
+        .select((member_group::id, member_group::job_id, member_group::match_ms))
         .limit(GROUPS)
         .load(db)?;
-    let mut ids: Vec<String> = rows.iter().map(|(id, _)| id.clone()).collect();
-    ids.extend(rows.iter().map(|(_, job)| id_of(job, UNREAD)));
+    let mut ids: Vec<String> = rows.iter().map(|(id, ..)| id.clone()).collect();
+    ids.extend(rows.iter().map(|(_, job, _)| id_of(job, UNREAD)));
     // The rows of the groups go last, so that the next call finds what is left.
-    Ok(!rows.is_empty() && (drop_entries(db, &ids)? || drop_rows(db, &ids)?))
+    if rows.is_empty() || drop_entries(db, &ids)? {
+        return Ok(GroupsSwept {
+            more: !rows.is_empty(),
+            gone: Vec::new(),
+        });
+    }
+    Ok(GroupsSwept {
+        more: drop_rows(db, &ids)?,
+        gone: rows.into_iter().map(|(id, _, match_ms)| (id, match_ms)).collect(),
+    })
 }
 
 /// Nobody is shown the groups any more when the first part is gone.

@@ -13,9 +13,6 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use std::sync::LazyLock;
 
-/// How long a key is remembered.
-pub const KEPT_MS: i64 = 7 * 24 * 3_600_000;
-
 /// Reads the values of all `Idempotency-Key` headers: a structured-field string (`"…"`) or the bare key.
 ///
 /// # Errors
@@ -181,6 +178,8 @@ pub struct StoredReply {
     pub decision_id: Option<String>,
     /// Now, UTC milliseconds.
     pub now_ms: i64,
+    /// Until when the answer is repeated, UTC milliseconds; after that the key is new.
+    pub expires_ms: i64,
 }
 
 struct Forget;
@@ -206,7 +205,7 @@ pub(super) fn reply_binds(reply: &StoredReply) -> [Bind<'_>; 11] {
         Bind::Big(i64::from(reply.status)),
         Bind::Blob(&reply.body),
         Bind::OptText(reply.decision_id.as_deref()),
-        Bind::Big(reply.now_ms + KEPT_MS),
+        Bind::Big(reply.expires_ms),
     ]
 }
 
@@ -236,27 +235,28 @@ pub fn remember(db: &mut Db, reply: &StoredReply) -> QueryResult<()> {
     run(db, remember).map(|_| ())
 }
 
-/// Deletes at most `limit` expired rows. Returns how many.
+/// Deletes at most `limit` expired rows. Returns each key with its scope in one text, and when it expired (UTC milliseconds).
 ///
 /// # Errors
 /// Those of the database.
-pub fn sweep(db: &mut Db, now_ms: i64, limit: i64) -> Result<usize, Failure> {
+pub fn sweep(db: &mut Db, now_ms: i64, limit: i64) -> Result<Vec<(String, i64)>, Failure> {
     use super::schema::idempotency::dsl::{expires_ms, idem_key, idempotency, method, partner_id, route};
-    let gone: Vec<(String, String, String, String)> = idempotency
+    let due: Vec<(String, String, String, String, i64)> = idempotency
         .filter(expires_ms.le(now_ms))
-        .select((partner_id, method, route, idem_key))
+        .select((partner_id, method, route, idem_key, expires_ms))
         .limit(limit)
         .load(db)?;
-    let mut count = 0;
-    for (partner, verb, path, key) in gone {
-        count += diesel::delete(
-            idempotency
-                .find((partner, verb, path, key))
-                .filter(expires_ms.le(now_ms)),
-        )
-        .execute(db)?;
+    let mut gone = Vec::with_capacity(due.len());
+    for (partner, verb, path, key, end_ms) in due {
+        let named = format!("{partner} {verb} {path} {key}");
+        let own = idempotency
+            .find((partner, verb, path, key))
+            .filter(expires_ms.le(now_ms));
+        if diesel::delete(own).execute(db)? == 1 {
+            gone.push((named, end_ms));
+        }
     }
-    Ok(count)
+    Ok(gone)
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ pub mod released_counts;
 mod remembered;
 mod reserved;
 pub mod resources;
+pub mod retention;
 pub mod reviews;
 pub mod rights;
 mod room;

@@ -7,6 +7,7 @@ mod exchanges;
 mod ledger;
 mod policy;
 mod received;
+mod retention;
 
 pub use bulk::{
     bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, bulk_run_receipt,
@@ -22,6 +23,7 @@ pub use ledger::{
 };
 pub use policy::{guess, guess_lock, guess_tally, policy_active, policy_shadow, policy_version};
 pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};
+pub use retention::{retention_clock, retention_hold, retention_kind, retention_mark};
 
 diesel::table! {
     partner (id) {

@@ -83,6 +83,7 @@ mod process;
 mod registration;
 mod release_rules;
 mod rest;
+mod retention;
 mod review;
 mod review_race;
 mod revoked_answers;

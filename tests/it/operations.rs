@@ -62,6 +62,10 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/ops/v1/exchanges/{id}/pause", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/close", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/retract", &["operator"]),
+    ("GET", "/ops/v1/retention", &["operator", "auditor", "admin"]),
+    ("GET", "/ops/v1/retention/holds", &["auditor", "admin"]),
+    ("POST", "/ops/v1/retention/holds", &["admin"]),
+    ("POST", "/ops/v1/retention/holds/{id}/release", &["admin"]),
 ];
 
 fn roles_of(route: &OpsRoute) -> BTreeSet<&'static str> {
@@ -191,7 +195,13 @@ impl Scene {
     fn body(&self, route: &OpsRoute) -> String {
         match route.path {
             path if path.ends_with("/_search") => format!("{{\"member\": \"{}\"}}", self.patient),
-            path if path.ends_with("/revoke") || path.starts_with("/ops/v1/exchanges/") => {
+            "/ops/v1/retention/holds" => {
+                format!("{{\"member\": \"{}\", \"reason\": \"a test of roles\"}}", self.patient)
+            }
+            path if path.ends_with("/revoke")
+                || path.ends_with("/release")
+                || path.starts_with("/ops/v1/exchanges/") =>
+            {
                 "{\"reason\": \"a test of roles\"}".to_owned()
             }
             "/ops/v1/exchanges" => "{}".to_owned(),
@@ -236,7 +246,11 @@ async fn every_role_may_use_its_routes_and_no_others() {
             let reply = scene.ask(route.method, route, Some(&bearer)).await;
             if !roles_of(route).contains(role) {
                 reply.assert_outcome(Fault::RoleMissing);
-            } else if route.path.contains("/reviews/") || route.path.contains("/exchanges/") || is_start(route) {
+            } else if ["/reviews/", "/exchanges/", "/release"]
+                .iter()
+                .any(|part| route.path.contains(part))
+                || is_start(route)
+            {
                 assert!(matches!(reply.status, 400 | 404), "{what}: {}", reply.text());
             } else {
                 reply.assert_status(200);

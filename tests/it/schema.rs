@@ -133,7 +133,8 @@ fn the_program_sees_the_tables_as_the_migrations_made_them() {
         include_str!("../../src/store/schema/exchanges.rs"),
         include_str!("../../src/store/schema/ledger.rs"),
         include_str!("../../src/store/schema/policy.rs"),
-        include_str!("../../src/store/schema/received.rs")
+        include_str!("../../src/store/schema/received.rs"),
+        include_str!("../../src/store/schema/retention.rs")
     );
     let mut seen: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
     let (mut current, mut renamed) = (None, None);

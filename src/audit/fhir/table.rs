@@ -120,10 +120,10 @@ fn told(action: Action) -> Told {
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
         | PolicyActivated | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
-        | LedgerLogBegun => &[("", Activity(SETTING))],
+        | LedgerLogBegun | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],
         RequestRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
-        ClockJumped | JobReplayed | StoreBackedUp | StoreRestored => &[("", Activity(RUNNING))],
+        ClockJumped | JobReplayed | StoreBackedUp | StoreRestored | RetentionDeleted => &[("", Activity(RUNNING))],
     }
 }

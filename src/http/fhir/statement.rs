@@ -7,16 +7,17 @@ use crate::fhir::profiles;
 use crate::fhir::search::ParamKind;
 use crate::fhir::search::params::{self, COMMON, PARAMS};
 use crate::http::routes::{EVERYTHING, Interaction, MEMBER_MATCH, PATIENT_EXPORT, ROUTES, RouteAccess};
+use crate::keeping::{DataKind, Periods};
 use crate::records::compartment;
 use crate::release;
 use serde_json::{Value, json};
 
-/// The CapabilityStatement of this server.
-pub fn capability_statement(base_url: &str, payer_name: &str) -> Value {
+/// The CapabilityStatement of this server, which says for how long an idempotency key is honored.
+pub fn capability_statement(base_url: &str, payer_name: &str, periods: &Periods) -> Value {
     let mut resources: Vec<Value> = compartment::TYPES
         .iter()
         .filter(|(rtype, _)| release::is_served(rtype))
-        .map(|(rtype, _)| served(rtype, base_url))
+        .map(|(rtype, _)| served(rtype, base_url, periods))
         .collect();
     for rtype in TYPES {
         resources.push(described(rtype));
@@ -85,7 +86,7 @@ const SEARCHING: &str = "Searches go over the members granted to the caller, by 
     names it in an OperationOutcome, or refuses it with Prefer: handling=strict.";
 
 /// The entry of a type of member records, or of the directories that are served with them.
-fn served(rtype: &str, base_url: &str) -> Value {
+fn served(rtype: &str, base_url: &str, periods: &Periods) -> Value {
     if !release::is_searchable(rtype) {
         return json!({
             "type": rtype, "interaction": [{"code": "read"}, {"code": "vread"}],
@@ -135,7 +136,7 @@ fn served(rtype: &str, base_url: &str) -> Value {
         resource["supportedProfile"] = json!(profiles);
     }
     if rtype == "Patient" {
-        resource["operation"] = json!(operations());
+        resource["operation"] = json!(operations(periods));
     }
     resource
 }
@@ -185,7 +186,7 @@ fn described(rtype: &str) -> Value {
     })
 }
 
-fn operations() -> Vec<Value> {
+fn operations(periods: &Periods) -> Vec<Value> {
     let has = |interaction: Interaction| ROUTES.iter().any(|route| route.interaction == interaction);
     let mut operations = Vec::new();
     if has(Interaction::Everything) {
@@ -193,8 +194,9 @@ fn operations() -> Vec<Value> {
             "documentation": "The member's record under the caller's grant. Parameters: start, end, _since, _type, _count."}));
     }
     if has(Interaction::MemberMatch) {
+        let kept = periods.words(DataKind::Idempotency).unwrap_or_default();
         operations.push(json!({"name": "member-match", "definition": MEMBER_MATCH,
-            "documentation": "HRex 1.0 and 1.1 or later. Consent is required. Scope: the definition's canonical. Idempotency-Key is honored for 7 days."}));
+            "documentation": format!("HRex 1.0 and 1.1 or later. Consent is required. Scope: the definition's canonical. Idempotency-Key is honored for {kept}.")}));
     }
     if has(Interaction::PatientExport) {
         operations.push(json!({"name": "export", "definition": PATIENT_EXPORT,
@@ -210,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_statement_claims_what_the_table_routes() {
-        let statement = capability_statement("https://p.example/fhir", "P");
+        let statement = capability_statement("https://p.example/fhir", "P", &Periods::default());
         let bytes = statement.to_string().into_bytes();
         crate::fhir::prescreen::screen(&bytes, &crate::fhir::prescreen::ScreenLimits::record())
             .expect("our own statement");

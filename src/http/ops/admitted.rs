@@ -85,6 +85,12 @@ pub(super) const EXCHANGES: Asks = Asks::Roles(&[
     (Role::Operator, Sees::States),
     (Role::Auditor, Sees::Ids),
 ]);
+pub(super) const RETENTION: Asks = Asks::Roles(&[
+    (Role::Operator, Sees::Yes),
+    (Role::Auditor, Sees::Yes),
+    (Role::Admin, Sees::Yes),
+]);
+pub(super) const HOLDS: Asks = Asks::Roles(&[(Role::Auditor, Sees::Ids), (Role::Admin, Sees::States)]);
 pub(super) const EVERY_ROLE: Asks = Asks::Roles(&[
     (Role::Support, Sees::Yes),
     (Role::Operator, Sees::Yes),

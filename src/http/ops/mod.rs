@@ -11,6 +11,7 @@ mod query;
 mod register;
 mod registries;
 mod request;
+mod retention;
 mod reviews;
 mod rights;
 mod ring;

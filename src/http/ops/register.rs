@@ -4,7 +4,7 @@ use super::exchanges::WasReplayed;
 use super::request::{JsonBody, OpsRequest};
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
-use super::{accounts, audit_events, decisions, exchanges, health, registries, reviews, rights, table};
+use super::{accounts, audit_events, decisions, exchanges, health, registries, retention, reviews, rights, table};
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
 use crate::http::request_notes::correlation_of;
@@ -117,6 +117,10 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::ExchangePause => exchanges::do_act(asked, ExchangeAct::Pause).await,
         OpsCall::ExchangeClose => exchanges::do_act(asked, ExchangeAct::Close).await,
         OpsCall::ExchangeRetract => exchanges::do_act(asked, ExchangeAct::Retract).await,
+        OpsCall::Retention => retention::whole(asked).await,
+        OpsCall::Holds => retention::holds(asked).await,
+        OpsCall::HoldPlace => retention::place(asked).await,
+        OpsCall::HoldRelease => retention::release(asked).await,
         // They have handlers of their own, since they look at no token.
         OpsCall::Live | OpsCall::Ready | OpsCall::Metrics => Err(Fault::Internal.into()),
     }

@@ -3,8 +3,8 @@
 //! Data only: no handler is named here. The table of routes in docs/operations.md is made from it.
 
 use super::admitted::{
-    ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, LINKS, OPERATOR, REVIEW,
-    REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
+    ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
+    RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
 use crate::http::notice::EndNotice;
 use actix_web::HttpRequest;
@@ -56,6 +56,10 @@ pub enum OpsCall {
     ExchangePause,
     ExchangeClose,
     ExchangeRetract,
+    Retention,
+    Holds,
+    HoldPlace,
+    HoldRelease,
 }
 
 impl OpsCall {
@@ -273,6 +277,33 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             Policies,
             ADMIN,
             "The versions of the matching policy",
+        ),
+        get(
+            "/ops/v1/retention",
+            Retention,
+            RETENTION,
+            "How long each kind of data is kept, and what was deleted",
+        ),
+        list(
+            "/ops/v1/retention/holds",
+            Holds,
+            HOLDS,
+            &["state", CURSOR],
+            "Legal holds in force, or every one with `state=all`",
+        ),
+        post(
+            "/ops/v1/retention/holds",
+            HoldPlace,
+            ADMIN,
+            "member, member_number or exchange, where it applies case, and a reason",
+            "Places a legal hold; returns the hold",
+        ),
+        post(
+            "/ops/v1/retention/holds/{id}/release",
+            HoldRelease,
+            ADMIN,
+            "a reason",
+            "Releases a legal hold; returns the hold",
         ),
         get("/ops/v1/faults", Faults, EVERY_ROLE, "The table of faults"),
         get(

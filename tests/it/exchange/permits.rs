@@ -11,7 +11,9 @@ use causeway::exchange::steps::{PartnerSessions, StepEnd, StepName, TransportFai
 use causeway::exchange::{job_steps, watch};
 use causeway::jobs::{Chance, Runner};
 use causeway::records::ingest::{IngestPermit, IngestWriter};
+use causeway::retention::hold::{self, HeldTarget, HoldActor};
 use causeway::store::Db;
+use causeway::telemetry::Correlation;
 use diesel::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -187,6 +189,29 @@ fn a_retraction_that_is_asked_for_before_the_exchange_is_taken_back_is_not_lost(
     );
     let asked = bed.act(&id, ExchangeAct::Retract).expect("asked");
     assert!(matches!(asked, ActResult::Done { .. }));
+    bed.run(&Scripted::well());
+    assert_eq!(bed.ledger(&id).last().map(String::as_str), Some("retracted"));
+}
+
+#[test]
+fn what_is_under_a_legal_hold_is_not_taken_out_until_it_is_released() {
+    let bed = Bed::new();
+    let id = bed.started();
+    bed.run(&Scripted::well());
+    let by =
+        || HoldActor::new("uid-1".into(), "host", "a subpoena", Correlation::internal("r".into())).expect("a reason");
+    let place = hold::place(&bed.ctx, HeldTarget::Exchange(id.clone()), None, by());
+    let hold_id = bed.ctx.store.write_blocking(place).expect("placed");
+    let before = bed.ledger(&id);
+    let refused = bed.act(&id, ExchangeAct::Retract).expect_err("held");
+    assert_eq!(
+        (refused.fault(), refused.expressions()),
+        (Fault::HoldInForce, [hold_id.clone()].as_slice())
+    );
+    assert_eq!(bed.ledger(&id), before);
+    let release = hold::release(&bed.ctx, hold_id, by());
+    bed.ctx.store.write_blocking(release).expect("released");
+    assert!(matches!(bed.act(&id, ExchangeAct::Retract), Ok(ActResult::Done { .. })));
     bed.run(&Scripted::well());
     assert_eq!(bed.ledger(&id).last().map(String::as_str), Some("retracted"));
 }

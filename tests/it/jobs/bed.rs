@@ -252,6 +252,7 @@ pub fn context(store: &Store) -> Context {
         }),
         review: ReviewTerms::default(),
         matching: Arc::default(),
+        keeping: Arc::default(),
         bell: WorkBell::default(),
     }
 }

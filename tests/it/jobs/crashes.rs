@@ -118,6 +118,23 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        kind: "retention",
+        arrange: |bed| {
+            for at_ms in [NOW - 11 * 366 * 86_400_000, NOW] {
+                bed.sql(&format!(
+                    "INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, policy_version, detail, created_ms) \
+                     VALUES ('{}', 'p', 'c', 'r', 'member-match', 'none', 'v', '{{}}', {at_ms})",
+                    bed.ctx.ids.new_id(at_ms)
+                ));
+            }
+        },
+        check: |bed, told| {
+            assert_eq!(bed.number("SELECT COUNT(*) FROM decision"), 1, "{told}");
+            let proved = "SELECT COUNT(*) FROM ledger_entry WHERE action = 'retention.deleted'";
+            assert_eq!(bed.number(proved), 1, "{told}");
+        },
+    },
+    Case {
         kind: "exchange-watch",
         arrange: |bed| {
             bed.sql(

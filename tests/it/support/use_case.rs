@@ -23,6 +23,7 @@ pub async fn context(payer: &TestPayer, clock: Clock) -> Context {
         guard: Arc::new(guard.await.expect("runs").expect("a guard")),
         matching: Arc::default(),
         review: ReviewTerms::default(),
+        keeping: Arc::default(),
         bell: WorkBell::default(),
         store,
         clock,

@@ -1,0 +1,55 @@
+//! The job that deletes what is due, once a day in one process.
+
+use super::run::run;
+use super::time;
+use crate::error::Failure;
+use crate::ids::before_all_of;
+use crate::jobs::sweeps::Sweep;
+use crate::jobs::{HeldJob, JobStep, Priority, WorkKind};
+use crate::keeping::{DataKind, table};
+use crate::store::retention as rows;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Deletes evidence whose period is over.
+pub static RETENTION: WorkKind = WorkKind {
+    name: table::JOB,
+    priority: Priority::Last,
+    every: Some(Duration::from_secs(86_400)),
+    timeout: Duration::from_secs(3_600),
+    renews: true,
+    safe_because: "it looks for what is due again in each transaction, and what is deleted is not found again",
+};
+
+/// How long before the period of entries a run looks for values that an earlier run left, because they were held or came late, milliseconds.
+const BEHIND_MS: i64 = 35 * 86_400_000;
+/// Each time as much has passed, all entries are looked at again, milliseconds.
+const ALL_MS: i64 = 30 * 86_400_000;
+
+/// The step of [`RETENTION`].
+pub fn step() -> Arc<dyn JobStep> {
+    let looked: Mutex<Option<i64>> = Mutex::new(None);
+    Sweep::step(&RETENTION, move |held| turn(held, &looked))
+}
+
+/// One run: moves the time of the store by what has passed since this process `looked` last, and deletes what is due.
+fn turn(held: &HeldJob, looked: &Mutex<Option<i64>>) -> Result<(), Failure> {
+    let clock = &held.ctx().clock;
+    let (surely_ms, running_ms) = (clock.surely_ms(), clock.running_ms());
+    let last = *looked.lock().unwrap_or_else(PoisonError::into_inner);
+    let passed_ms = last.map_or(0, |last| running_ms.saturating_sub(last));
+    let (seen_ms, now_ms) = held.write_blocking(move |db| time::look(db, surely_ms, passed_ms))?;
+    *looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(running_ms);
+    let after = match seen_ms.div_euclid(ALL_MS) == now_ms.div_euclid(ALL_MS) {
+        true => held.ctx().store.read_blocking(rows::clock)?.from_id,
+        false => String::new(),
+    };
+    run(held.ctx(), now_ms, &after, &|write| held.write_alone_blocking(write))?;
+    let before_ms = held.ctx().keeping.before_ms(DataKind::Ledger, now_ms);
+    let next = before_all_of(before_ms.unwrap_or(0).saturating_sub(BEHIND_MS));
+    // A hold that was released meanwhile wants all of them to be looked at.
+    held.write_blocking(move |db| match rows::clock(db)?.from_id == after {
+        true => rows::look_after(db, &next),
+        false => Ok(()),
+    })
+}
