@@ -72,6 +72,7 @@ actions! {
     StoreBackedUp => "store.backed-up",
     StoreRestored => "store.restored",
     JobReplayed => "job.replayed",
+    ControlsRan => "controls.ran",
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",
     BulkAcknowledged => "bulk.acknowledged",
@@ -236,6 +237,8 @@ pub struct LedgerEvent {
     pub bytes: Option<u64>,
     /// Counts by name: resources by type, the results of an import, refusals that are not listed singly.
     pub counts: BTreeMap<String, u64>,
+    /// Of how many of the resources that were sent a part was cut before; none where nobody counted.
+    pub cut: Option<u64>,
     /// Id of the *begun* entry of the disclosure that this entry ends.
     pub begun: Option<String>,
     /// The consent that was checked.
@@ -275,6 +278,7 @@ impl LedgerEvent {
             response_digest: None,
             bytes: None,
             counts: BTreeMap::new(),
+            cut: None,
             begun: None,
             consent: None,
             members: None,

@@ -124,6 +124,6 @@ fn told(action: Action) -> Told {
         RequestRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
-        ClockJumped | JobReplayed | StoreBackedUp | StoreRestored => &[("", Activity(RUNNING))],
+        ClockJumped | JobReplayed | ControlsRan | StoreBackedUp | StoreRestored => &[("", Activity(RUNNING))],
     }
 }
