@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod consent;
 pub mod context;
+pub mod controls;
 pub mod demo;
 pub mod dev;
 pub mod error;

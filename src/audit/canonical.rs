@@ -66,6 +66,9 @@ impl LedgerEvent {
                 }
             });
         }
+        if let Some(cut) = self.cut {
+            root.number("cut", cut);
+        }
         if let Some(deleted) = &self.deleted {
             root.object("deleted", |note| {
                 note.text("from", &rfc3339_ms(deleted.from_ms));
@@ -282,6 +285,7 @@ mod tests {
             root: [3; 32],
         });
         entry.bytes = Some(9);
+        entry.cut = Some(1);
         entry.counts = BTreeMap::from([("Patient".to_owned(), 1), ("Coverage".to_owned(), 2)]);
         entry.note = Some(OperatorNote {
             operator: "ana".into(),
@@ -307,6 +311,7 @@ mod tests {
             "who acted is committed to as well as why"
         );
         assert_eq!(parsed["counts"].to_string(), r#"{"Coverage":2,"Patient":1}"#);
+        assert_eq!(parsed["cut"], 1);
         assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
         assert_ne!(field_salt(&[7; 32], "object"), field_salt(&[7; 32], "consent"));
     }

@@ -75,6 +75,7 @@ actions! {
     RetentionDeleted => "retention.deleted",
     HoldPlaced => "retention.hold-placed",
     HoldReleased => "retention.hold-released",
+    ControlsRan => "controls.ran",
     BulkBegun => "bulk.begun",
     BulkCancelled => "bulk.cancelled",
     BulkAcknowledged => "bulk.acknowledged",
@@ -252,6 +253,8 @@ pub struct LedgerEvent {
     pub bytes: Option<u64>,
     /// Counts by name: resources by type, the results of an import, refusals that are not listed singly.
     pub counts: BTreeMap<String, u64>,
+    /// Of how many of the resources that were sent a part was cut before; none where nobody counted.
+    pub cut: Option<u64>,
     /// Id of the *begun* entry of the disclosure that this entry ends.
     pub begun: Option<String>,
     /// The consent that was checked.
@@ -293,6 +296,7 @@ impl LedgerEvent {
             response_digest: None,
             bytes: None,
             counts: BTreeMap::new(),
+            cut: None,
             begun: None,
             consent: None,
             members: None,

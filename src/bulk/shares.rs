@@ -13,12 +13,15 @@ pub struct MemberShare {
     pub bytes: u64,
     /// How many.
     pub resources: u64,
+    /// Of how many of them a part was cut; none in files of before.
+    pub cut: Option<u64>,
 }
 
 impl MemberShare {
     /// Its line in the list.
     pub(super) fn line(&self) -> String {
-        format!("{} {} {}\n", self.grant_id, self.bytes, self.resources)
+        let cut = self.cut.unwrap_or(0);
+        format!("{} {} {} {cut}\n", self.grant_id, self.bytes, self.resources)
     }
 
     /// Reads its line, without the end.
@@ -28,6 +31,7 @@ impl MemberShare {
             grant_id: words.next()?.to_owned(),
             bytes: words.next()?.parse().ok()?,
             resources: words.next()?.parse().ok()?,
+            cut: words.next().and_then(|cut| cut.parse().ok()),
         })
     }
 }

@@ -67,6 +67,8 @@ pub enum Command {
     Audit(super::audit::AuditArgs),
     /// Show how long what is kept, delete what is due, and hold what must stay
     Retention(super::retention::RetentionArgs),
+    /// List the controls of a review, run them, and write a dated report
+    Controls(super::controls::ControlsArgs),
     /// Run a witness, which confirms the checkpoints of payers' ledgers
     Witness(super::witness::WitnessArgs),
     /// Copy a SQLite store into a folder while it is in use

@@ -13,6 +13,7 @@ pub mod completions;
 pub mod config;
 pub mod conformance;
 pub mod consent;
+pub mod controls;
 pub mod demo;
 pub mod disclosures;
 pub mod durability;
@@ -186,6 +187,7 @@ pub fn on_store(
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
         Command::Backup(args) => backup::run(args, ctx, cwd, asker, out),
         Command::Retention(args) => retention::run(args, ctx, asker, out),
+        Command::Controls(args) => controls::run(args, ctx, cwd, asker, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }
 }

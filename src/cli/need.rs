@@ -42,6 +42,7 @@ pub fn of(command: &Command) -> StoreNeed {
                     ..
                 }
         ),
+        Command::Controls(args) => args.only_reads(),
         Command::Consent(args) => matches!(args.command, ConsentCommand::List { .. } | ConsentCommand::Show { .. }),
         Command::Grant(args) => matches!(args.command, GrantCommand::List { .. }),
         Command::Review(args) => matches!(args.command, ReviewCommand::List { .. } | ReviewCommand::Show { .. }),

@@ -33,6 +33,7 @@ mod size;
 pub use answer::MatchAnswer;
 pub use bulk::{BulkAsking, JudgedMember, MemberBucket, MemberWritten};
 pub use identify::{FirstLook, Judgement, MatchBasis, WantedMember, identify};
+pub use replay::repeated;
 pub use request::MatchRequest;
 
 use crate::context::Context;

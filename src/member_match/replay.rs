@@ -5,6 +5,8 @@ use super::arrival::Arrival;
 use super::request::MatchRequest;
 use crate::error::{Failure, Fault};
 use crate::keeping::DataKind;
+use crate::store::Db;
+use crate::store::control_rows::KeptReply;
 use crate::store::idempotency::{KeyClaim, KeyState, StoredReply, fingerprint, parse_key, standing};
 use crate::store::matching::{self, MatchRecord};
 
@@ -51,6 +53,28 @@ impl IdempotencyKey {
             expires_ms: now_ms + self.kept_ms,
         }
     }
+}
+
+/// What a repetition of a request would find, of which the answer is kept; with `altered`, what another request under the same key would.
+/// `None` for the key of another route.
+///
+/// # Errors
+/// Those of the database.
+pub fn repeated(db: &mut Db, kept: &KeptReply, now_ms: i64, altered: bool) -> Result<Option<KeyState>, Failure> {
+    if kept.method != "POST" || kept.route != ROUTE {
+        return Ok(None);
+    }
+    let damaged = |_| Failure::new(Fault::StoreDamaged).because("the fingerprint of a request");
+    let mut fingerprint: [u8; 32] = kept.fingerprint.as_slice().try_into().map_err(damaged)?;
+    fingerprint[0] ^= u8::from(altered);
+    let claim = KeyClaim {
+        partner_id: kept.partner_id.clone(),
+        method: "POST",
+        route: ROUTE,
+        key: kept.key.clone(),
+        fingerprint,
+    };
+    standing(db, &claim, now_ms).map(Some)
 }
 
 /// What the store knows about an idempotency key.

@@ -7,26 +7,44 @@ use crate::telemetry::metrics as families;
 use metrics::Counter;
 use std::collections::BTreeMap;
 
-/// How many resources of each type were sent.
+/// How many resources of each type were sent, and of how many of them a part was cut before, where that is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(BTreeMap<String, u64>);
+pub(super) struct Tally {
+    counts: BTreeMap<String, u64>,
+    cut: Option<u64>,
+}
 
 impl Tally {
     pub(super) fn add(&mut self, rtype: &str) {
+        self.add_one(rtype, false);
+    }
+
+    /// Counts a resource, of which a part may have been cut.
+    pub(super) fn add_one(&mut self, rtype: &str, is_cut: bool) {
         self.add_many(rtype, 1);
+        self.cut = Some(self.cut.unwrap_or(0) + u64::from(is_cut));
+    }
+
+    /// Notes of how many of the resources a part was cut.
+    pub(super) fn cut(&mut self, cut: Option<u64>) {
+        self.cut = match (self.cut, cut) {
+            (Some(own), Some(cut)) => Some(own + cut),
+            (own, cut) => own.or(cut),
+        };
     }
 
     pub(super) fn add_many(&mut self, rtype: &str, more: u64) {
-        match self.0.get_mut(rtype) {
+        match self.counts.get_mut(rtype) {
             Some(count) => *count += more,
-            None => drop(self.0.insert(rtype.to_owned(), more)),
+            None => drop(self.counts.insert(rtype.to_owned(), more)),
         }
     }
 
     pub(super) fn join(&mut self, other: Tally) {
-        for (rtype, count) in other.0 {
-            *self.0.entry(rtype).or_insert(0) += count;
+        for (rtype, count) in other.counts {
+            *self.counts.entry(rtype).or_insert(0) += count;
         }
+        self.cut(other.cut);
     }
 }
 
@@ -64,7 +82,8 @@ pub(super) fn complete(ctx: &Context, begun: BegunDisclosure, outcome: EntryOutc
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;
     entry.bytes = Some(bytes);
-    entry.counts = tally.0;
+    entry.counts = tally.counts;
+    entry.cut = tally.cut;
     entry.begun = Some(begun.id);
     let now_us = ctx.clock.now_us();
     // The same id for every attempt, so that an entry that was written already is not written again.

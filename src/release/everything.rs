@@ -346,7 +346,7 @@ impl Everything {
     }
 
     fn put_entry(&mut self, piece: &mut BytesMut, row: &Leaving, mode: &'static str) {
-        self.counts.add(&row.rtype);
+        self.counts.add_one(&row.rtype, row.is_cut);
         self.sent_rows += 1;
         self.sent_bytes += row.bytes.len();
         let full_url: [&str; 5] = [&self.ctx.payer.base_url, "/", &row.rtype, "/", &row.id];

@@ -31,6 +31,8 @@ pub struct FileShare {
     pub bytes: u64,
     /// How many resources these are.
     pub resources: u64,
+    /// Of how many of them a part was cut, where that is known.
+    pub cut: Option<u64>,
 }
 
 /// Commits the *begun* entries of a part of a file with resources of this type: one for each member.
@@ -52,6 +54,7 @@ pub async fn begin_part(
     for (share, begun) in shares.into_iter().zip(begun) {
         let mut tally = Tally::default();
         tally.add_many(rtype, share.resources);
+        tally.cut(share.cut);
         disclosure.add(Some(&share.grant), begun, share.bytes, tally);
     }
     Ok(disclosure)
@@ -83,6 +86,7 @@ pub async fn begin_file(
     let (mut tally, mut bytes) = (Tally::default(), 0);
     for share in &shares {
         tally.add_many(rtype, share.resources);
+        tally.cut(share.cut);
         bytes += share.bytes;
     }
     let grant_ids: Vec<String> = shares.into_iter().map(|share| share.grant.id).collect();

@@ -111,7 +111,7 @@ pub async fn read_and_make<T: Send + 'static>(
     let sent = sent(&row, &made);
     let mut tally = Tally::default();
     if sent == SentPart::Whole {
-        tally.add(rtype);
+        tally.add_one(rtype, row.released.is_some());
     }
     let mut disclosure = Disclosure::new(ctx, caller, now_ms);
     disclosure.add(Some(&grant), begun, sent.bytes(row.size()), tally);

@@ -337,7 +337,7 @@ async fn record(
             let compartment = hit.compartment();
             if compartment == grant.compartment || (only && compartment == NOBODY) {
                 bytes += hit.bytes.len() as u64;
-                tally.add(&hit.rtype);
+                tally.add_one(&hit.rtype, hit.is_cut);
             }
         }
         if let Some(transmitter) = found.transmitter.as_ref().filter(|_| only) {

@@ -127,6 +127,7 @@ mod tests {
             rtype: rtype.into(),
             id: id.into(),
             bytes: Vec::new(),
+            is_cut: false,
         }
     }
 

@@ -24,6 +24,8 @@ pub struct ReleasedRow<'r> {
     pub rtype: &'r str,
     /// Its bytes.
     pub bytes: &'r [u8],
+    /// Whether a part of it was cut.
+    pub is_cut: bool,
 }
 
 /// Takes the resources of a record, one after another.
@@ -74,6 +76,7 @@ pub fn each_record(
                     hand(ReleasedRow {
                         rtype: &row.rtype,
                         bytes: row.bytes.as_deref().unwrap_or_default(),
+                        is_cut: row.is_cut,
                     })
                 })?,
                 None => each_page(ctx, basis, grant, window, &mut hand)?,
@@ -83,6 +86,7 @@ pub fn each_record(
                 let row = ReleasedRow {
                     rtype: &made.rtype,
                     bytes: made.bytes(),
+                    is_cut: false,
                 };
                 take(grant, WholeRecordPart::Row(row))?;
             }
@@ -185,6 +189,7 @@ fn each_page(
             take(ReleasedRow {
                 rtype: &row.rtype,
                 bytes: &row.bytes,
+                is_cut: row.is_cut,
             })?;
         }
         reads.took(rows.len(), bytes);
@@ -248,6 +253,7 @@ pub fn each_shared(
             take(ReleasedRow {
                 rtype: &row.rtype,
                 bytes: &row.bytes,
+                is_cut: row.is_cut,
             })
         })?;
         named_rows(ctx, others, wider, &mut |row| {

@@ -226,6 +226,11 @@ const fn action(event: Event) -> Action {
     }
 }
 
+/// Returns the digest of a stored act that its ledger entry has.
+pub fn act_digest(act: &ActRow) -> [u8; 32] {
+    crate::secret::sha256(canonical(act).as_bytes())
+}
+
 /// Returns the text of an act over which the ledger entry has a digest.
 fn canonical(act: &ActRow) -> String {
     serde_json::json!([

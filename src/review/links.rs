@@ -10,11 +10,12 @@ use crate::audit::{Action, Object, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::identity::graph::{self, Cause, Event, LinkChange, Origin, PersonLink, SourceId, State};
+use crate::secret::sha256;
 use crate::store::Db;
 use crate::store::links;
 use crate::store::members;
 use crate::store::partners;
-use crate::store::steps::{self, GiveBack, LinkStep};
+use crate::store::steps::{self, GiveBack, LinkStep, StepRow};
 
 /// An operator's command on identity links.
 #[derive(Clone, Debug)]
@@ -120,10 +121,31 @@ fn apply(db: &mut Db, ctx: &Context, command: &LinkAct, by: &ReviewActor, at_us:
         kind: "Link",
         id: first.link_id().to_owned(),
     };
-    let text = serde_json::json!([step.id, step.at_ms, step.event, by.operator, by.reason, step.undoes]).to_string();
+    let text = step_text(
+        (&step.id, step.at_ms, step.event),
+        Some(by.operator.as_str()),
+        Some(by.reason.as_str()),
+        &step.undoes,
+    );
     let ledger_entry = entry(action, by, object, &source, word, &text);
     ledger::append(db, &ledger_entry, &ctx.ids.new_id(now_ms), at_us)?;
     Ok(Dealt { id: step.id, grants })
+}
+
+/// The text of an operator's step, over which its ledger entry has a digest.
+fn step_text(
+    (id, at_ms, event): (&str, i64, &str),
+    operator: Option<&str>,
+    reason: Option<&str>,
+    undoes: &Option<String>,
+) -> String {
+    serde_json::json!([id, at_ms, event, operator, reason, undoes]).to_string()
+}
+
+/// Returns the digest of a stored step of an operator that its ledger entry has.
+pub fn step_digest(step: &StepRow) -> [u8; 32] {
+    let what = (step.id.as_str(), step.at_ms, step.event.as_str());
+    sha256(step_text(what, step.operator.as_deref(), step.reason.as_deref(), &step.undoes).as_bytes())
 }
 
 /// Checks that the identifier can be used: its partner is registered, or, if it is a UMB of this server, it belongs to another record.

@@ -13,7 +13,7 @@ mod order;
 mod question;
 mod state;
 
-pub use acts::perform;
+pub use acts::{act_digest, perform};
 pub use opening::{DoubtfulMatch, FieldNote, Ranked, again, candidate_rows, opened, proposed};
 pub use order::{Act, Choice, Done, ReviewActor, ReviewerCommand};
 pub use question::{OTHER_NUMBERS, SHOWN, ShownPerson, asked, key};

@@ -59,7 +59,8 @@ pub struct Released {
     /// UTC milliseconds of the last change.
     pub last_updated_ms: i64,
     body: Vec<u8>,
-    released: Option<Vec<u8>>,
+    /// The released form, from which a part was cut; none when the stored bytes are released.
+    pub released: Option<Vec<u8>>,
 }
 
 impl Released {

@@ -130,7 +130,10 @@ pub fn of(db: &mut Db, begun: &[EntryRow]) -> Result<Vec<EntryRow>, Failure> {
 }
 
 /// Returns the ids of *begun* entries that have an end. Ids of other disclosures of the same requests may be among them.
-fn ended(db: &mut Db, begun: &[EntryRow]) -> Result<HashSet<String>, Failure> {
+///
+/// # Errors
+/// As [`next`].
+pub fn ended(db: &mut Db, begun: &[EntryRow]) -> Result<HashSet<String>, Failure> {
     let mut ended = HashSet::new();
     for row in of(db, begun)? {
         let entry: serde_json::Value =

@@ -273,6 +273,18 @@ pub fn checkpoint(db: &mut Db, log: i64) -> Result<Option<CheckpointRow>, Failur
         .optional()?)
 }
 
+/// Returns the kept checkpoints of a log that cover more than `after` entries, the smallest first, at most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn checkpoints(db: &mut Db, log: i64, after: i64, limit: i64) -> Result<Vec<CheckpointRow>, Failure> {
+    Ok(ledger_checkpoint::table
+        .filter(ledger_checkpoint::log.eq(log).and(ledger_checkpoint::size.gt(after)))
+        .order(ledger_checkpoint::size)
+        .limit(limit)
+        .load(db)?)
+}
+
 struct SameHour;
 
 /// Stores a checkpoint, and deletes the earlier ones of the same hour.

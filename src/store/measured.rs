@@ -4,7 +4,7 @@
 //! whose bytes come with it; of a larger one only the size comes, and the caller reads it by itself. This module knows no rule of release.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
 
 /// A row that may be released, with its size, and with its bytes when it is no larger than was asked for.
 #[derive(Clone, Debug, Queryable)]
@@ -19,6 +19,8 @@ pub struct MeasuredRow {
     pub size: i32,
     /// These bytes: the released form when there is one, otherwise the stored bytes.
     pub bytes: Option<Vec<u8>>,
+    /// Whether these are a released form, from which a part was cut.
+    pub is_cut: bool,
 }
 
 impl MeasuredRow {
@@ -41,6 +43,7 @@ macro_rules! measured {
             resource::id,
             size(),
             case_when(size().le($most), coalesce(resource::released, resource::body)),
+            resource::released.is_not_null(),
         )
     }};
 }
@@ -48,10 +51,10 @@ pub(super) use measured;
 
 /// The columns of a [`MeasuredRow`] of table `r` as the beginning of a statement. The value is the largest size whose bytes come along.
 pub(super) const MEASURED: &str = "SELECT r.key, r.type, r.id, coalesce(length(r.released), length(r.body)), \
-     CASE WHEN coalesce(length(r.released), length(r.body)) <= ? THEN coalesce(r.released, r.body) END";
+     CASE WHEN coalesce(length(r.released), length(r.body)) <= ? THEN coalesce(r.released, r.body) END, r.released IS NOT NULL";
 
 /// The SQL types of these columns.
-pub(super) type MeasuredColumns = (BigInt, Text, Text, Integer, Nullable<diesel::sql_types::Binary>);
+pub(super) type MeasuredColumns = (BigInt, Text, Text, Integer, Nullable<Binary>, Bool);
 
 /// The largest size whose bytes come along when `rows` rows may come and all of them together may have `bytes`.
 pub fn most_of_each(rows: i64, bytes: usize) -> i32 {

@@ -16,6 +16,8 @@ pub mod company;
 mod connect;
 mod connection;
 pub mod consents;
+pub mod control_rows;
+pub mod control_runs;
 pub mod copy;
 pub mod cosignatures;
 mod db;

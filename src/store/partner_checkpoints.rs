@@ -37,3 +37,16 @@ pub fn of(db: &mut Db, work_id: &str) -> Result<Option<PartnerCheckpointRow>, Fa
         .first(db)
         .optional()?)
 }
+
+/// Returns the checkpoints after the one of the work `after`, at most `limit`, in the order of the work.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(db: &mut Db, after: &str, limit: i64) -> Result<Vec<PartnerCheckpointRow>, Failure> {
+    Ok(partner_checkpoint::table
+        .filter(partner_checkpoint::work_id.gt(after))
+        .order(partner_checkpoint::work_id)
+        .limit(limit)
+        .select(PartnerCheckpointRow::as_select())
+        .load(db)?)
+}

@@ -39,6 +39,7 @@ pub const TABLES: &[&str] = &[
     "bulk_run_receipt",
     "compartment",
     "consent",
+    "control_run",
     "decision",
     "decision_candidate",
     "disclosed_file",

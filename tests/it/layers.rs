@@ -12,6 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["dev"],
     &["http"],
+    &["controls"],
     &["ops"],
     &["bulk"],
     &["exchange", "member_match", "release"],

@@ -34,6 +34,7 @@ mod contract_grant;
 mod contract_ops;
 mod contract_release;
 mod contract_trust;
+mod controls;
 mod costs;
 mod dates;
 mod dead_log;

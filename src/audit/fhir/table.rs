@@ -124,6 +124,8 @@ fn told(action: Action) -> Told {
         RequestRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
-        ClockJumped | JobReplayed | StoreBackedUp | StoreRestored | RetentionDeleted => &[("", Activity(RUNNING))],
+        ClockJumped | JobReplayed | ControlsRan | StoreBackedUp | StoreRestored | RetentionDeleted => {
+            &[("", Activity(RUNNING))]
+        }
     }
 }

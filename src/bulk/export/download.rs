@@ -81,7 +81,7 @@ pub async fn open(
         begins = own.end;
         all.extend(
             span.as_ref()
-                .and_then(|span| shared_by(grant, &own, span, share.resources)),
+                .and_then(|span| shared_by(grant, &own, span, (share.resources, share.cut))),
         );
     }
     let sent = match span {
@@ -99,7 +99,12 @@ pub async fn open(
 }
 
 /// What of a member is sent with these bytes of the file; `own` are those of the member's resources. `None` when it is nothing.
-fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64) -> Option<FileShare> {
+fn shared_by(
+    grant: LiveGrant,
+    own: &Range<u64>,
+    span: &FileSpan,
+    (resources, cut): (u64, Option<u64>),
+) -> Option<FileShare> {
     let whole = own.end - own.start;
     let bytes = own
         .end
@@ -114,6 +119,8 @@ fn shared_by(grant: LiveGrant, own: &Range<u64>, span: &FileSpan, resources: u64
             // Lines have different lengths: so many at least, on average.
             false => resources.saturating_mul(bytes).div_ceil(whole),
         },
+        // Which lines a part has is not known.
+        cut: cut.filter(|_| bytes == whole),
     })
 }
 

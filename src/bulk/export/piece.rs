@@ -244,10 +244,10 @@ impl<'w> Written<'w> {
             return Err(Fault::LeaseLost.into());
         }
         if let Some(file) = self.by_type.get_mut(row.rtype) {
-            return file.line(grant_id, row.bytes);
+            return put(file, grant_id, row);
         }
         let mut file = self.work.begin(OUTPUT, row.rtype)?;
-        file.line(grant_id, row.bytes)?;
+        put(&mut file, grant_id, row)?;
         self.by_type.insert(row.rtype.to_owned(), file);
         Ok(())
     }
@@ -255,4 +255,13 @@ impl<'w> Written<'w> {
     fn files(self) -> Vec<FileWriter> {
         self.by_type.into_values().collect()
     }
+}
+
+/// Adds a resource to its file. One that all members share belongs to none, and nobody counts what was cut from it.
+fn put(file: &mut FileWriter, grant_id: &str, row: release::ReleasedRow<'_>) -> Result<(), Failure> {
+    file.line(grant_id, row.bytes)?;
+    if row.is_cut && !grant_id.is_empty() {
+        file.was_cut();
+    }
+    Ok(())
 }

@@ -102,6 +102,7 @@ impl FileWriter {
                     grant_id: grant_id.to_owned(),
                     bytes: 0,
                     resources: 0,
+                    cut: Some(0),
                 });
             }
             if let Some(share) = self.shares.last_mut() {
@@ -110,6 +111,13 @@ impl FileWriter {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a part was cut from the resource of the last line.
+    pub fn was_cut(&mut self) {
+        if let Some(cut) = self.shares.last_mut().and_then(|share| share.cut.as_mut()) {
+            *cut += 1;
+        }
     }
 
     /// Counts the resources of a text that was written by [`FileWriter::put`].

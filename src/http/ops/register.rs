@@ -96,6 +96,7 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::Ledger => accounts::ledger(asked).await,
         OpsCall::AuditEvents => audit_events::search(asked).await,
         OpsCall::AuditEvent => audit_events::one(asked).await,
+        OpsCall::Controls => registries::controls(asked).await,
         OpsCall::Reviews => reviews::queue(asked).await,
         OpsCall::Review => reviews::one(asked).await,
         OpsCall::ReviewDecide => reviews::decide(asked).await,

@@ -1,7 +1,8 @@
-//! `/ops/v1/partners`, `/policies`, `/faults`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no member.
+//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no member.
 
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
+use crate::controls::register;
 use crate::error::Failure;
 use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
 
@@ -9,6 +10,13 @@ use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
 pub(super) async fn partners(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let now_ms = asked.app.ctx.clock.now_ms();
     let items = asked.read(move |db| partners::list(db, now_ms)).await?;
+    JsonBody::of(&Whole::from(items))
+}
+
+/// `GET /ops/v1/controls`.
+pub(super) async fn controls(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let now_ms = asked.app.ctx.clock.now_ms();
+    let items = asked.read(move |db| register::listed(db, now_ms)).await?;
     JsonBody::of(&Whole::from(items))
 }
 

@@ -6,10 +6,9 @@ use super::admitted::{
     ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
     RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
+pub use super::admitted::{Asks, Sees};
 use crate::http::notice::EndNotice;
 use actix_web::HttpRequest;
-
-pub use super::admitted::{Asks, Sees};
 
 /// Where the routes for machines begin.
 pub const BASE: &str = "/ops/v1";
@@ -40,6 +39,7 @@ pub enum OpsCall {
     Ledger,
     AuditEvents,
     AuditEvent,
+    Controls,
     Partners,
     Policies,
     Faults,
@@ -271,12 +271,11 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             AUDITOR,
             "One FHIR AuditEvent",
         ),
-        get("/ops/v1/partners", Partners, ADMIN, "The registered partners"),
         get(
-            "/ops/v1/policies",
-            Policies,
-            ADMIN,
-            "The versions of the matching policy",
+            "/ops/v1/controls",
+            Controls,
+            AUDITOR_OF_LEDGER,
+            "The register of controls, each with its last run",
         ),
         get(
             "/ops/v1/retention",
@@ -305,6 +304,8 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "a reason",
             "Releases a legal hold; returns the hold",
         ),
+        get("/ops/v1/partners", Partners, ADMIN, "The registered partners"),
+        get("/ops/v1/policies", Policies, ADMIN, "The matching policies"),
         get("/ops/v1/faults", Faults, EVERY_ROLE, "The table of faults"),
         get(
             "/ops/v1/states",

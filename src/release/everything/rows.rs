@@ -21,6 +21,8 @@ pub struct Leaving {
     pub rtype: String,
     pub id: String,
     pub bytes: Vec<u8>,
+    /// Whether a part of it was cut.
+    pub is_cut: bool,
 }
 
 /// What the next read brings.
@@ -142,6 +144,7 @@ impl Reads {
                 rtype: row.rtype,
                 id: row.id,
                 bytes,
+                is_cut: row.is_cut,
             });
         }
         let end = if rows.len() == total {
@@ -168,6 +171,7 @@ mod tests {
                 id: at.to_string(),
                 size,
                 bytes: (size <= most).then(|| vec![0; usize::try_from(size).expect("a size")]),
+                is_cut: false,
             }
         };
         sizes.iter().enumerate().map(row).collect()

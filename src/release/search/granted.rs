@@ -41,6 +41,7 @@ mod tests {
             rtype: "Goal".to_owned(),
             id: id.to_owned(),
             bytes: b"{}".to_vec(),
+            is_cut: false,
         }
     }
 

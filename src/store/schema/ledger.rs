@@ -1,5 +1,5 @@
 //! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, how far it was followed, and of whom the
-//! files are that one entry is about; and the checkpoints of partners' ledgers.
+//! files are that one entry is about; the checkpoints of partners' ledgers; and the last runs of controls.
 
 diesel::table! {
     ledger_subject (subject, entry_id) {
@@ -108,5 +108,18 @@ diesel::table! {
         root -> Binary,
         note -> Text,
         signed_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    control_run (control) {
+        control -> Text,
+        last_run_ms -> BigInt,
+        result -> Text,
+        seed -> BigInt,
+        checked -> BigInt,
+        defects -> BigInt,
+        report_sha256 -> Binary,
+        entry_id -> Text,
     }
 }

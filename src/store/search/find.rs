@@ -27,6 +27,8 @@ pub struct Hit {
     pub id: String,
     /// The bytes that are released: the released form when there is one, otherwise the stored bytes.
     pub bytes: Vec<u8>,
+    /// Whether these are a released form, from which a part was cut.
+    pub is_cut: bool,
 }
 
 impl Hit {
@@ -175,6 +177,7 @@ fn whole(
                 rtype: row.rtype,
                 id: row.id,
                 bytes,
+                is_cut: row.is_cut,
             }),
             // It has grown meanwhile, beyond what the page has room for.
             None if hits.is_empty() => {

@@ -6,6 +6,7 @@ mod bulk_answers;
 mod bulk_storm;
 mod checkpoints;
 mod compared;
+mod controls;
 mod damaged;
 mod failpoints;
 mod fairness;
