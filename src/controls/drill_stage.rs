@@ -154,6 +154,7 @@ impl Drill {
                 time_zone: chrono_tz::America::New_York,
             }),
             matching: Arc::default(),
+            keeping: Arc::default(),
             review: ReviewTerms::default(),
             bell: WorkBell::default(),
         })
