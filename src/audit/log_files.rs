@@ -4,11 +4,15 @@
 //! database that was put back to an earlier state is noticed.
 
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::secret::ed25519::Ed25519Key;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+/// The name of the points at which a test can end this process.
+const POINT: &str = "ledger";
 
 /// The folder of these files.
 #[derive(Clone, Debug)]
@@ -139,7 +143,9 @@ impl LogFiles {
                 .open(&new)?;
             file.write_all(note.as_bytes())?;
             file.sync_all()?;
+            failpoint::pass(POINT, "keep-written");
             fs::rename(&new, &path)?;
+            failpoint::pass(POINT, "keep-renamed");
             File::open(&self.0)?.sync_all()
         };
         write().map_err(|error| unusable(&path, error))
