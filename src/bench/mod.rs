@@ -8,9 +8,14 @@ mod bulk;
 mod child;
 mod database;
 mod exchange;
+mod fill;
 mod folder;
 mod guess;
 mod identity;
+mod imported;
+mod kept;
+mod ledger;
+mod ledger_samples;
 mod load;
 mod measure;
 mod old_exchanges;
@@ -29,6 +34,7 @@ pub use report::{BenchFigure, BenchReport};
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
 use crate::terminal::Out;
+use fill::FillSize;
 use measure::Bench;
 use process::ServerProcess;
 use site::Installation;
@@ -57,7 +63,26 @@ pub fn run(plan: &BenchPlan, out: &mut Out) -> Result<BenchReport, Failure> {
     if plan.subjects.contains(&Measured::Bulk) {
         report.add(bulk::measure(plan, out)?, out);
     }
+    if plan.subjects.contains(&Measured::Fill) {
+        report.add([filled(plan, out)?], out);
+    }
+    if plan.subjects.contains(&Measured::Ledger) {
+        report.add(ledger::measure(plan, out)?, out);
+    }
     Ok(report)
+}
+
+/// Fills the folder that the plan names.
+fn filled(plan: &BenchPlan, out: &mut Out) -> Result<BenchFigure, Failure> {
+    let size = FillSize::of(plan)?;
+    let folder = plan.data.as_deref().ok_or_else(|| {
+        let remedy = "Name the folder to fill: `causeway bench fill --data FOLDER`.";
+        Failure::new(Fault::ConfigInvalid).at("--data").remedy(remedy)
+    })?;
+    let site = kept::make(folder, plan, out)?;
+    let figure = fill::fill(&site, size, out)?;
+    kept::note(&site, size)?;
+    Ok(figure)
 }
 
 fn installed(plan: &BenchPlan, report: &mut BenchReport, out: &mut Out) -> Result<(), Failure> {

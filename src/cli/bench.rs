@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Arguments of `bench`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER"
+    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER\n          \
+                  causeway bench fill --data FOLDER --entries 1000000 --seed 1\n          causeway bench ledger --data FOLDER"
 )]
 pub struct BenchArgs {
     /// What to measure; everything by default
@@ -30,6 +31,18 @@ pub struct BenchArgs {
     /// Address of a PostgreSQL server, in which the bench makes a database and drops it at the end; without it SQLite is measured
     #[arg(long, value_name = "URL")]
     pub store_url: Option<String>,
+    /// For `fill`: a folder that is made or empty, and stays; for `ledger`: a folder that was filled, instead of filling one
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Entries of the ledger in a store that is filled
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(16..=100_000_000))]
+    pub entries: u64,
+    /// Exchanges among these entries; by default one for fifty entries, at most one for sixteen
+    #[arg(long)]
+    pub exchanges: Option<u64>,
+    /// Seed of a store that is filled; the same seed gives the same entries
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Data for `import` instead of synthetic data
     #[arg(long, value_name = "PATH")]
     pub path: Vec<PathBuf>,
@@ -39,6 +52,9 @@ pub struct BenchArgs {
     /// Log of that server
     #[arg(long, hide = true, value_name = "FILE")]
     pub child_log: Option<PathBuf>,
+    /// Without the tree over the ledger
+    #[arg(long, hide = true, requires = "child")]
+    pub child_without_tree: bool,
 }
 
 /// Measures and prints; `commands` runs what comes over the admin socket of a server under measurement. 0 also when a limit is missed: timings decide nothing.
@@ -47,12 +63,18 @@ pub struct BenchArgs {
 /// Those of the plan and of the run.
 pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) -> Result<Exit, Failure> {
     if let (Some(config), Some(log)) = (&args.child, &args.child_log) {
-        return bench::serve(config.clone(), log.clone(), commands, out);
+        return bench::serve(config.clone(), log.clone(), args.child_without_tree, commands, out);
     }
     if !args.path.is_empty() && !args.subjects.is_empty() && !args.subjects.contains(&Measured::Import) {
         return Err(Failure::new(Fault::ConfigInvalid)
             .at("--path")
             .remedy("--path is for `causeway bench import`."));
+    }
+    let of_filled = [Measured::Fill, Measured::Ledger];
+    if args.data.is_some() && !of_filled.iter().any(|subject| args.subjects.contains(subject)) {
+        return Err(Failure::new(Fault::ConfigInvalid)
+            .at("--data")
+            .remedy("--data is for `causeway bench fill` and `causeway bench ledger`."));
     }
     let plan = BenchPlan {
         subjects: args.subjects.clone(),
@@ -63,6 +85,10 @@ pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) ->
         postgres: bench::postgres_of(args.store_url.as_deref())?,
         import: args.path.iter().map(|path| cwd.join(path)).collect(),
         folder: cwd.join("causeway-data"),
+        data: args.data.as_deref().map(|folder| cwd.join(folder)),
+        entries: args.entries,
+        exchanges: args.exchanges,
+        seed: args.seed,
     };
     bench::run(&plan, out)?.print(out);
     Ok(Exit::Done)
