@@ -15,6 +15,9 @@ pub struct ServerService {
     pub log_file: Option<PathBuf>,
     /// Whether background work is left to other processes.
     pub no_worker: bool,
+    /// Whether nobody gives the entries of the ledger their places, nor compares the tree with what was signed. Only the bench compares with
+    /// such a server.
+    pub without_tree: bool,
     /// Whether only errors are printed on stderr.
     pub quiet: bool,
     /// Runs the commands that come over the admin socket.

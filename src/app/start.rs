@@ -79,8 +79,10 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
     }
     let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
     let sequencer = {
-        let (config, ctx, no_worker) = (config.clone(), ctx.clone(), service.no_worker);
+        let (config, ctx) = (config.clone(), ctx.clone());
+        let (no_worker, without_tree) = (service.no_worker, service.without_tree);
         on_its_own_thread(move || match no_worker {
+            _ if without_tree => Ok(None),
             true => ledger::demand(&ctx, &config).map(|()| None),
             false => ledger::open(&ctx, &config),
         })

@@ -13,7 +13,11 @@ use diesel::prelude::*;
 ///
 /// `id` is a new id that sorts by time, `at_us` is UTC microseconds.
 pub fn row(entry: &LedgerEvent, id: &str, at_us: i64) -> NewEntry {
-    let salt: [u8; 32] = secret::random_of_many();
+    row_with(entry, id, at_us, secret::random_of_many())
+}
+
+/// [`row`] with this secret. Only synthetic entries may have one that can be foreseen: the commitments of others could be opened by trying.
+pub fn row_with(entry: &LedgerEvent, id: &str, at_us: i64, salt: [u8; 32]) -> NewEntry {
     NewEntry {
         id: id.to_owned(),
         at_us,

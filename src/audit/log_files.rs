@@ -5,11 +5,15 @@
 
 use super::whole_file;
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use crate::secret::ed25519::Ed25519Key;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+/// The name of the points at which a test can end this process.
+const POINT: &str = "ledger";
 
 /// The folder of these files.
 #[derive(Clone, Debug)]
@@ -127,6 +131,6 @@ impl LogFiles {
     /// [`Fault::LedgerKey`], [`Fault::NoRoom`].
     pub fn keep(&self, log_id: &str, note: &str) -> Result<(), Failure> {
         let path = self.path(log_id, "checkpoint");
-        whole_file::replace(&path, note).map_err(|error| unusable(&path, error))
+        whole_file::replace(&path, note, &|done| failpoint::pass(POINT, done)).map_err(|error| unusable(&path, error))
     }
 }

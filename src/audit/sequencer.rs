@@ -33,8 +33,25 @@ const SWEEP_MS: i64 = 60_000;
 const COUNT_MS: i64 = 600_000;
 /// The name of the points at which a test can end this process.
 pub const POINT: &str = "ledger";
-/// The points.
-pub const POINTS: [&str; 6] = ["read", "growing", "grown", "signed", "kept", "stored"];
+/// The points, in the order in which they are passed: around the writes of the edge, of the leaves and of the tiles and their commit; around
+/// the signature, the file with the checkpoint, and its row; and around handing it out. Those of appending are those of each commit.
+pub const POINTS: [&str; 15] = [
+    "read",
+    "grow-begun",
+    "edge-written",
+    "leaves-written",
+    "growing",
+    "grown",
+    "signing",
+    "signed",
+    "keep-written",
+    "keep-renamed",
+    "kept",
+    "storing",
+    "stored",
+    "handing",
+    "handed",
+];
 
 /// A write of a round. It may run more than once.
 pub type RoundWrite = Box<dyn FnMut(&mut Db) -> Result<(), Failure> + Send>;
@@ -135,6 +152,7 @@ impl Sequencer {
             size: edge.size(),
             root: edge.root(),
         };
+        failpoint::pass(POINT, "signing");
         let note = log
             .key
             .note(&checkpoint, &log.signing.sign(checkpoint.text().as_bytes()));
@@ -149,7 +167,11 @@ impl Sequencer {
             note,
             signed_ms: now_ms,
         };
-        commit(Box::new(move |db| rows::put_checkpoint(db, &row)))?;
+        commit(Box::new(move |db| {
+            rows::put_checkpoint(db, &row)?;
+            failpoint::pass(POINT, "storing");
+            Ok(())
+        }))?;
         failpoint::pass(POINT, "stored");
         Ok(())
     }

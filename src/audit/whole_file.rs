@@ -8,11 +8,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Writes `text` to the file at `path`, mode 0600; it is on the disk when this returns, and is never seen half. What a crash leaves beside it
-/// has the end `.new`, and is written over.
+/// has the end `.new`, and is written over. `point` is told what was done: `keep-written`, then `keep-renamed`.
 ///
 /// # Errors
 /// Those of the file system.
-pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+pub fn replace(path: &Path, text: &str, point: &dyn Fn(&'static str)) -> std::io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
@@ -24,7 +24,9 @@ pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
         .open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    point("keep-written");
     fs::rename(&new, path)?;
+    point("keep-renamed");
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
@@ -52,12 +54,12 @@ mod tests {
         // What a crash left, longer than what comes.
         fs::write(folder.path().join("a.checkpoint.new"), "half of something").expect("written");
         for text in ["the first", "2nd"] {
-            replace(&path, text).expect("replaced");
+            replace(&path, text, &|_| ()).expect("replaced");
             assert_eq!(fs::read_to_string(&path).expect("read"), text);
         }
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
-        let nowhere = replace(&folder.path().join("none/a"), "text").expect_err("no folder");
+        let nowhere = replace(&folder.path().join("none/a"), "text", &|_| ()).expect_err("no folder");
         assert_eq!(unusable(&path, nowhere, Fault::LedgerKey).fault(), Fault::LedgerKey);
         let full = std::io::Error::from(ErrorKind::StorageFull);
         assert_eq!(unusable(&path, full, Fault::LedgerKey).fault(), Fault::NoRoom);

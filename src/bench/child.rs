@@ -24,16 +24,24 @@ pub(super) const KEYED: &str = "/bench/keyed/";
 /// Largest static answer in bytes.
 const STATIC_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Serves with the configuration `config` until SIGTERM; the log goes to `log_file`.
+/// Serves with the configuration `config` until SIGTERM; the log goes to `log_file`. `without_tree` leaves the entries of the ledger
+/// without places, to compare with.
 ///
 /// # Errors
 /// As [`serve::run`].
-pub fn serve(config: PathBuf, log_file: PathBuf, commands: RunCommand, out: &mut Out) -> Result<Exit, Failure> {
+pub fn serve(
+    config: PathBuf,
+    log_file: PathBuf,
+    without_tree: bool,
+    commands: RunCommand,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     let service = ServerService {
         config: Some(config),
         dev: false,
         log_file: Some(log_file),
         no_worker: false,
+        without_tree,
         quiet: true,
         commands,
         extra: Some(routes),

@@ -1,11 +1,12 @@
 //! The measures, one function each. They alone decide what is compared with what.
 
+use super::imported;
 use super::load::{self, Leg, ROUNDS, Rounds};
 use super::plan::BenchPlan;
 use super::process::{Memory, MemoryWatch, ServerProcess};
 use super::report::{BenchFigure, Limit, median};
 use super::requests::{broken, get, match_request, static_request};
-use super::site::{self, Installation, Tokens};
+use super::site::{Installation, Tokens};
 use super::wire::{BenchTarget, Connection};
 use crate::error::{Failure, Fault};
 use crate::synth::{Member, SharingPolicy};
@@ -59,7 +60,7 @@ pub(super) fn start(site: &Installation) -> Result<[BenchFigure; 2], Failure> {
 /// # Errors
 /// Those of the import.
 pub(super) fn import(plan: &BenchPlan) -> Result<[BenchFigure; 1], Failure> {
-    let (counts, bytes, seconds) = site::import(plan)?;
+    let (counts, bytes, seconds) = imported::import(plan)?;
     let count = |name: &str| counts[name].as_u64().unwrap_or(0);
     let store = if plan.postgres.is_some() { "postgres" } else { "sqlite" };
     let mut measure = BenchFigure::new("import", "resources/s", store, count("stored") as f64 / seconds)

@@ -9,10 +9,15 @@ mod bulk_share;
 mod child;
 mod database;
 mod exchange;
+mod fill;
 mod folder;
 mod guess;
 mod guests;
 mod identity;
+mod imported;
+mod kept;
+mod ledger;
+mod ledger_samples;
 mod load;
 mod measure;
 mod old_exchanges;
@@ -31,6 +36,7 @@ pub use report::{BenchFigure, BenchReport};
 use crate::error::{Failure, Fault};
 use crate::store::StoreUrl;
 use crate::terminal::Out;
+use fill::FillSize;
 use measure::Bench;
 use process::ServerProcess;
 use site::Installation;
@@ -62,7 +68,26 @@ pub fn run(plan: &BenchPlan, out: &mut Out) -> Result<BenchReport, Failure> {
             Some(shared) => report.add(bulk_share::measure(plan, shared, out)?, out),
         }
     }
+    if plan.subjects.contains(&Measured::Fill) {
+        report.add([filled(plan, out)?], out);
+    }
+    if plan.subjects.contains(&Measured::Ledger) {
+        report.add(ledger::measure(plan, out)?, out);
+    }
     Ok(report)
+}
+
+/// Fills the folder that the plan names.
+fn filled(plan: &BenchPlan, out: &mut Out) -> Result<BenchFigure, Failure> {
+    let size = FillSize::of(plan)?;
+    let folder = plan.data.as_deref().ok_or_else(|| {
+        let remedy = "Name the folder to fill: `causeway bench fill --data FOLDER`.";
+        Failure::new(Fault::ConfigInvalid).at("--data").remedy(remedy)
+    })?;
+    let site = kept::make(folder, plan, out)?;
+    let figure = fill::fill(&site, size, out)?;
+    kept::note(&site, size)?;
+    Ok(figure)
 }
 
 fn installed(plan: &BenchPlan, report: &mut BenchReport, out: &mut Out) -> Result<(), Failure> {

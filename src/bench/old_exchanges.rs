@@ -82,6 +82,28 @@ impl RestingStore {
         .map_err(broken)
     }
 
+    /// A text by a query that gives it as `text`; `None` when it finds no row.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`].
+    pub(super) fn text(&mut self, query: &str) -> Result<Option<String>, Failure> {
+        let query = diesel::sql_query(query);
+        match self {
+            RestingStore::Sqlite(db) => query.get_result::<OneText>(db.as_mut()).optional(),
+            RestingStore::Postgres(db) => query.get_result::<OneText>(db.as_mut()).optional(),
+        }
+        .map(|row| row.map(|row| row.text))
+        .map_err(broken)
+    }
+
+    /// Lets the database count its rows, for its plans.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`].
+    pub(super) fn analyze(&mut self) -> Result<(), Failure> {
+        self.run("ANALYZE")
+    }
+
     fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure> {
         let found = match self {
             RestingStore::Sqlite(db) => diesel::sql_query(format!("SELECT name FROM pragma_table_info('{table}')"))
@@ -109,13 +131,10 @@ impl RestingStore {
     /// [`Fault::StoreUnavailable`]; also when none has been completed.
     pub(super) fn age(&mut self, wanted: u64, seed: u64) -> Result<(), Failure> {
         let there = u64::try_from(self.number("SELECT COUNT(*) AS n FROM exchange")?).unwrap_or(0);
-        let query = "SELECT MIN(id) AS text FROM exchange WHERE phase = 'completed' AND id NOT LIKE '00-%'";
-        let query = diesel::sql_query(query);
-        let model = match self {
-            RestingStore::Sqlite(db) => query.get_result::<OneText>(db.as_mut()),
-            RestingStore::Postgres(db) => query.get_result::<OneText>(db.as_mut()),
-        };
-        let model = model.map_err(broken)?.text;
+        let query =
+            "SELECT id AS text FROM exchange WHERE phase = 'completed' AND id NOT LIKE '00-%' ORDER BY id LIMIT 1";
+        let model = self.text(query)?;
+        let model = model.ok_or_else(|| broken(diesel::result::Error::NotFound))?;
         let mut copies = Vec::new();
         for (table, key) in TABLES {
             copies.push(copy(table, key, &self.columns(table)?, &model, seed));
@@ -136,7 +155,7 @@ impl RestingStore {
             from = to;
         }
         self.run(INDEXED)?;
-        self.run("ANALYZE")
+        self.analyze()
     }
 }
 

@@ -29,6 +29,10 @@ pub enum Measured {
     Exchange,
     /// A bulk match of the members, an export of their records, and the download of its files; it runs only when you name it
     Bulk,
+    /// The ledger of a store with many entries: verifying, proving, finding, starting, and what the tree costs a match; it runs only when you name it
+    Ledger,
+    /// No measure of a server: fills the folder `--data` with a store of `--entries` entries, which stays there
+    Fill,
 }
 
 /// Partners who export at the same time, and the processes that do the work.
@@ -61,6 +65,14 @@ pub struct BenchPlan {
     pub import: Vec<PathBuf>,
     /// The folder in which the data folder is created; that is removed at the end.
     pub folder: PathBuf,
+    /// The folder of an installation that stays, for `fill` and `ledger`.
+    pub data: Option<PathBuf>,
+    /// Entries of the ledger in a filled store.
+    pub entries: u64,
+    /// Exchanges among them; a fiftieth of the entries when `None`.
+    pub exchanges: Option<u64>,
+    /// Seed of a filled store.
+    pub seed: u64,
 }
 
 impl BenchPlan {

@@ -31,6 +31,8 @@ pub(super) const HUGE: u64 = 130_000;
 const SLOT_MS: u64 = 10;
 /// The folder of the files of bulk jobs.
 const EXPORTS: &str = "exports";
+/// The SQLite store, beside its configuration.
+pub(super) const SQLITE: &str = "sqlite:causeway.db";
 /// Seed of the members.
 const SEED: u64 = 1;
 /// Seed of the payer that has only the huge member, whose ids must differ from those of the others.
@@ -41,7 +43,7 @@ pub(super) struct Installation {
     pub(super) files: Files,
     pub(super) config: PathBuf,
     /// The same configuration with the answer slot switched on.
-    slotted: PathBuf,
+    pub(super) slotted: PathBuf,
     pub(super) base_url: String,
     pub(super) fhir: SocketAddr,
     pub(super) ops: SocketAddr,
@@ -50,9 +52,11 @@ pub(super) struct Installation {
     /// `sqlite` or `postgres`.
     pub(super) store: &'static str,
     pub(super) options: SynthOptions,
+    /// The URL of its store, as its configuration has it.
+    pub(super) url: String,
     // Dropped last and in this order: the folder, then the database.
     pub(super) folder: Folder,
-    _database: Option<Database>,
+    pub(super) _database: Option<Database>,
 }
 
 impl Installation {
@@ -89,24 +93,31 @@ impl Installation {
     pub(super) fn of_size(plan: &BenchPlan, members: u64, large: u64, out: &mut Out) -> Result<Installation, Failure> {
         let folder = Folder::make(&plan.folder)?;
         let database = plan.postgres.as_deref().map(Database::create).transpose()?;
+        let url = database.as_ref().map(|database| database.url.clone());
+        Installation::within(folder, (database, url.as_deref()), (members, large), out)
+    }
+
+    /// The same in this folder, over a PostgreSQL store with this URL, or over a SQLite store in the folder. `database` goes with it.
+    ///
+    /// # Errors
+    /// Those of the commands and files.
+    pub(super) fn within(
+        folder: Folder,
+        (database, postgres): (Option<Database>, Option<&str>),
+        (members, large): (u64, u64),
+        out: &mut Out,
+    ) -> Result<Installation, Failure> {
         let files = Files::of(&folder.path().join("pki"));
         files.make(Clock::System.now_ms())?;
         let (fhir, ops) = (free_address()?, free_address()?);
         let base_url = format!("https://localhost:{}/fhir", fhir.port());
         let config = folder.path().join("causeway.toml");
-        let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
+        let url = postgres.unwrap_or(SQLITE);
         write(&config, &configuration(fhir, ops, &base_url, url, 0))?;
         let slotted = folder.path().join("slotted.toml");
         write(&slotted, &configuration(fhir, ops, &base_url, url, SLOT_MS))?;
 
-        let options = SynthOptions {
-            members,
-            seed: SEED,
-            resources_per_member: RESOURCES_PER_MEMBER,
-            one_large: Some(large),
-            ..SynthOptions::default()
-        };
-        let store = if database.is_some() { "postgres" } else { "sqlite" };
+        let store = if postgres.is_some() { "postgres" } else { "sqlite" };
         let mut site = Installation {
             files,
             config,
@@ -116,7 +127,8 @@ impl Installation {
             ops,
             resources: 0,
             store,
-            options,
+            options: options_of(members, large),
+            url: url.to_owned(),
             folder,
             _database: database,
         };
@@ -152,6 +164,14 @@ impl Installation {
         std::fs::remove_dir_all(&folder).map_err(unusable)
     }
 
+    /// The URL by which this process opens the store.
+    pub(super) fn store_url(&self) -> String {
+        match self.url.strip_prefix("sqlite:") {
+            Some(name) => format!("sqlite:{}", self.folder.path().join(name).display()),
+            None => self.url.clone(),
+        }
+    }
+
     /// Starts the server with the routes to compare with.
     ///
     /// # Errors
@@ -165,21 +185,23 @@ impl Installation {
     /// # Errors
     /// As [`ServerProcess::start`].
     pub(super) fn start_server_with(&self, slotted: bool) -> Result<ServerProcess, Failure> {
-        let config = if slotted { &self.slotted } else { &self.config };
+        self.start_child(if slotted { &self.slotted } else { &self.config }, &[])
+    }
+
+    /// Like [`Installation::start_server`], without the tree over the ledger: entries are written, and nobody gives them places.
+    ///
+    /// # Errors
+    /// As [`ServerProcess::start`].
+    pub(super) fn start_server_without_tree(&self) -> Result<ServerProcess, Failure> {
+        self.start_child(&self.config, &["--child-without-tree"])
+    }
+
+    fn start_child(&self, config: &Path, more: &[&str]) -> Result<ServerProcess, Failure> {
         let log = self.folder.path().join("server.log");
-        let args = ["bench", "--child"].map(OsStr::new);
-        ServerProcess::start(
-            None,
-            &[
-                args[0],
-                args[1],
-                config.as_os_str(),
-                OsStr::new("--child-log"),
-                log.as_os_str(),
-            ],
-            self.ops,
-            &self.output(),
-        )
+        let mut args = vec![OsStr::new("bench"), OsStr::new("--child"), config.as_os_str()];
+        args.extend([OsStr::new("--child-log"), log.as_os_str()]);
+        args.extend(more.iter().map(OsStr::new));
+        ServerProcess::start(None, &args, self.ops, &self.output())
     }
 
     /// The folder of the files of bulk jobs.
@@ -280,6 +302,17 @@ impl Installation {
     }
 }
 
+/// Members of whom the first has so many resources.
+pub(super) fn options_of(members: u64, large: u64) -> SynthOptions {
+    SynthOptions {
+        members,
+        seed: SEED,
+        resources_per_member: RESOURCES_PER_MEMBER,
+        one_large: Some(large),
+        ..SynthOptions::default()
+    }
+}
+
 /// A source of tokens from the token endpoint, by signed assertions.
 pub(super) struct Tokens {
     peer: PeerClient,
@@ -297,40 +330,8 @@ impl Tokens {
     }
 }
 
-/// Imports `paths`, or synthetic members with a full record each, into a store of its own. Returns the counts of the import, the bytes that
-/// it read, and the seconds that it took.
-///
-/// # Errors
-/// Those of the commands and files.
-pub(super) fn import(plan: &BenchPlan) -> Result<(serde_json::Value, u64, f64), Failure> {
-    let folder = Folder::make(&plan.folder)?;
-    let database = plan.postgres.as_deref().map(Database::create).transpose()?;
-    let config = folder.path().join("causeway.toml");
-    let url = database.as_ref().map_or("sqlite:causeway.db", |database| &database.url);
-    write(
-        &config,
-        &configuration(free_address()?, free_address()?, "https://localhost/fhir", url, 0),
-    )?;
-    let mut paths = plan.import.clone();
-    if paths.is_empty() {
-        let data = folder.path().join("data");
-        synthesise(
-            &data,
-            &SynthOptions {
-                members: 1_500,
-                ..SynthOptions::default()
-            },
-        )?;
-        paths.push(data);
-    }
-    let bytes = paths.iter().map(|path| bytes_under(path)).sum();
-    let mut args = vec![OsStr::new("import")];
-    args.extend(paths.iter().map(|path| path.as_os_str()));
-    let (counts, seconds) = process::command(Some(&config), args)?;
-    Ok((counts, bytes, seconds))
-}
-
-fn synthesise(folder: &Path, options: &SynthOptions) -> Result<(), Failure> {
+/// Writes synthetic members into a folder.
+pub(super) fn synthesise(folder: &Path, options: &SynthOptions) -> Result<(), Failure> {
     let mut args = vec![
         "synth".to_owned(),
         "--no-showcase".to_owned(),
@@ -351,21 +352,14 @@ fn synthesise(folder: &Path, options: &SynthOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bytes_under(path: &Path) -> u64 {
-    let Ok(about) = std::fs::metadata(path) else { return 0 };
-    if !about.is_dir() {
-        return about.len();
-    }
-    std::fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| bytes_under(&entry.path()))
-        .sum()
-}
-
 /// The configuration of the server. Answers are sent at once unless the slot is measured, because a slot would only add waiting time.
-fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &str, slot_ms: u64) -> String {
+pub(super) fn configuration(
+    fhir: SocketAddr,
+    ops: SocketAddr,
+    base_url: &str,
+    store_url: &str,
+    slot_ms: u64,
+) -> String {
     let payer = SynthOptions::default();
     format!(
         "[server]\nfhir_listen = \"{fhir}\"\nops_listen = \"{ops}\"\nbase_url = \"{base_url}\"\n\
@@ -380,7 +374,7 @@ fn configuration(fhir: SocketAddr, ops: SocketAddr, base_url: &str, store_url: &
     )
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(unusable)
 }
 

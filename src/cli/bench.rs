@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 /// Arguments of `bench`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER\n          causeway bench bulk --partners 20 --workers 3 --store-url postgres:///postgres"
+    after_help = "Examples: causeway bench\n          causeway bench match read --members 100000\n          causeway bench import --path FOLDER\n          \
+                  causeway bench bulk --partners 20 --workers 3 --store-url postgres:///postgres\n          \
+                  causeway bench fill --data FOLDER --entries 1000000 --seed 1\n          causeway bench ledger --data FOLDER"
 )]
 pub struct BenchArgs {
     /// What to measure; everything by default
@@ -36,6 +38,18 @@ pub struct BenchArgs {
     /// With `--partners`: number of worker processes that do the work
     #[arg(long, value_name = "N", default_value_t = 3, requires = "partners", value_parser = clap::value_parser!(u64).range(1..=16))]
     pub workers: u64,
+    /// For `fill`: a folder that is made or empty, and stays; for `ledger`: a folder that was filled, instead of filling one
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Entries of the ledger in a store that is filled
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(16..=100_000_000))]
+    pub entries: u64,
+    /// Exchanges among these entries; by default one for fifty entries, at most one for sixteen
+    #[arg(long)]
+    pub exchanges: Option<u64>,
+    /// Seed of a store that is filled; the same seed gives the same entries
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Data for `import` instead of synthetic data
     #[arg(long, value_name = "PATH")]
     pub path: Vec<PathBuf>,
@@ -45,6 +59,9 @@ pub struct BenchArgs {
     /// Log of that server
     #[arg(long, hide = true, value_name = "FILE")]
     pub child_log: Option<PathBuf>,
+    /// Without the tree over the ledger
+    #[arg(long, hide = true, requires = "child")]
+    pub child_without_tree: bool,
 }
 
 /// Measures and prints; `commands` runs what comes over the admin socket of a server under measurement. 0 also when a limit is missed: timings decide nothing.
@@ -53,7 +70,7 @@ pub struct BenchArgs {
 /// Those of the plan and of the run.
 pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) -> Result<Exit, Failure> {
     if let (Some(config), Some(log)) = (&args.child, &args.child_log) {
-        return bench::serve(config.clone(), log.clone(), commands, out);
+        return bench::serve(config.clone(), log.clone(), args.child_without_tree, commands, out);
     }
     if !args.path.is_empty() && !args.subjects.is_empty() && !args.subjects.contains(&Measured::Import) {
         return Err(Failure::new(Fault::ConfigInvalid)
@@ -64,6 +81,12 @@ pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) ->
         return Err(Failure::new(Fault::ConfigInvalid)
             .at("--partners")
             .remedy("--partners is for `causeway bench bulk` alone, with the --store-url of a PostgreSQL server."));
+    }
+    let of_filled = [Measured::Fill, Measured::Ledger];
+    if args.data.is_some() && !of_filled.iter().any(|subject| args.subjects.contains(subject)) {
+        return Err(Failure::new(Fault::ConfigInvalid)
+            .at("--data")
+            .remedy("--data is for `causeway bench fill` and `causeway bench ledger`."));
     }
     let plan = BenchPlan {
         subjects: args.subjects.clone(),
@@ -78,6 +101,10 @@ pub fn run(args: &BenchArgs, cwd: &Path, commands: RunCommand, out: &mut Out) ->
         }),
         import: args.path.iter().map(|path| cwd.join(path)).collect(),
         folder: cwd.join("causeway-data"),
+        data: args.data.as_deref().map(|folder| cwd.join(folder)),
+        entries: args.entries,
+        exchanges: args.exchanges,
+        seed: args.seed,
     };
     bench::run(&plan, out)?.print(out);
     Ok(Exit::Done)

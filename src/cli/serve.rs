@@ -33,6 +33,7 @@ pub fn run(args: &ServeArgs, common: &Common, commands: RunCommand, out: &mut Ou
         dev: args.dev,
         log_file: args.log_file.clone(),
         no_worker: args.no_worker,
+        without_tree: false,
         quiet: common.quiet,
         commands,
         extra: None,

@@ -4,7 +4,9 @@
 //! memory: no request asks the store for it, and nobody can count by it the entries that a request of his own has made.
 
 use crate::audit::cosigned;
+use crate::audit::sequencer::POINT;
 use crate::context::Context;
+use crate::failpoint;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use arc_swap::ArcSwapOption;
@@ -37,8 +39,15 @@ impl HandedCheckpoint {
         match ctx.store.read_blocking(cosigned::handed_out) {
             Ok(note) => {
                 let value = note.and_then(|note| HeaderValue::try_from(STANDARD.encode(note)).ok());
-                *since = value.is_some().then(Instant::now);
+                let is_handed = value.is_some();
+                if is_handed {
+                    failpoint::pass(POINT, "handing");
+                }
+                *since = is_handed.then(Instant::now);
                 self.now.store(value.map(Arc::new));
+                if is_handed {
+                    failpoint::pass(POINT, "handed");
+                }
             }
             Err(failure) => {
                 tracing::debug!(

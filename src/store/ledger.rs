@@ -82,7 +82,7 @@ pub fn append(db: &mut Db, row: &NewEntry) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn append_all(db: &mut Db, rows: &[NewEntry]) -> Result<(), Failure> {
+pub fn append_all(db: &mut Db, rows: &[NewEntry]) -> Result<(), Failure> {
     debug_assert!(
         rows.iter().all(|row| row.note.is_none()),
         "a note has a statement of its own"

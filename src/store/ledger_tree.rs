@@ -7,8 +7,12 @@ use super::many::insert;
 use super::schema::{ledger_checkpoint, ledger_entry, ledger_leaf, ledger_log, ledger_tile, ledger_tree};
 use super::statement::{Bind, Statement, run};
 use crate::error::{Failure, Fault};
+use crate::failpoint;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+/// The name of the points at which a test can end this process.
+const POINT: &str = "ledger";
 
 /// One log of this store.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Insertable)]
@@ -205,6 +209,7 @@ pub fn counts(db: &mut Db, log: i64, upto: &str) -> Result<(i64, i64), Failure> 
 /// # Errors
 /// [`Fault::LeaseLost`] when another process appended in the meantime; those of the database.
 pub fn grow(db: &mut Db, growth: &Growth) -> Result<(), Failure> {
+    failpoint::pass(POINT, "grow-begun");
     let from = &growth.from;
     let size = from.size + i64::try_from(growth.leaves.len()).unwrap_or(i64::MAX);
     let as_read = ledger_tree::table
@@ -220,7 +225,9 @@ pub fn grow(db: &mut Db, growth: &Growth) -> Result<(), Failure> {
     if moved != 1 {
         return Err(Fault::LeaseLost.into());
     }
+    failpoint::pass(POINT, "edge-written");
     insert!(db, ledger_leaf::table, growth.leaves);
+    failpoint::pass(POINT, "leaves-written");
     insert!(db, ledger_tile::table, growth.tiles);
     Ok(())
 }

@@ -40,7 +40,7 @@ fn read(path: &Path) -> Result<Option<String>, Failure> {
 /// Writes a file; it is on the disk when this returns, and is never seen half.
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
     let path = folder.join(name);
-    whole_file::replace(&path, text).map_err(|error| unusable(&path, error))
+    whole_file::replace(&path, text, &|_| ()).map_err(|error| unusable(&path, error))
 }
 
 fn name_of(origin: &str) -> String {

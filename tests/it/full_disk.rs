@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const MEMBERS: u64 = 12;
 /// No limit of free space: the disk itself says no.
-const NO_LIMITS: [(&str, &str); 2] = [
+pub const NO_LIMITS: [(&str, &str); 2] = [
     ("CAUSEWAY_LIMITS__FREE_WRITE_PERCENT", "0"),
     ("CAUSEWAY_LIMITS__FREE_RESERVE_BYTES", "0"),
 ];
@@ -24,7 +24,7 @@ const NO_LIMITS: [(&str, &str); 2] = [
 const SHORT_DRAIN: [(&str, &str); 1] = [("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1")];
 
 /// A payer whose store lies on a disk of so many MiB.
-fn on_small_disk(mib: u64) -> Option<(SmallDisk, TestPayer, Client)> {
+pub fn on_small_disk(mib: u64) -> Option<(SmallDisk, TestPayer, Client)> {
     if on_postgres() {
         return None;
     }
@@ -45,7 +45,7 @@ fn on_small_disk(mib: u64) -> Option<(SmallDisk, TestPayer, Client)> {
 }
 
 /// What must come to pass within ten seconds.
-async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let begun = Instant::now();
     while !holds().await {
         assert!(

@@ -48,6 +48,7 @@ mod explorer;
 mod explorer_bounds;
 mod explorer_session;
 mod files;
+mod fill;
 mod floods;
 mod folding;
 mod full_disk;

@@ -4,8 +4,10 @@ mod backup;
 mod handed;
 mod kills;
 mod mutations;
+mod no_room;
 mod sizes;
 pub mod store;
+mod storm;
 mod witness;
 
 use causeway::audit::cosignature::WitnessKey;
