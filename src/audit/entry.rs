@@ -63,6 +63,7 @@ actions! {
     OperatorImported => "operator.imported",
     OperatorViewed => "operator.viewed",
     OperatorGrantRevoked => "operator.grant-revoked",
+    OperatorRefused => "operator.refused",
     ServerStarted => "server.started",
     ServerStopped => "server.stopped",
     ClockJumped => "server.clock-jumped",

@@ -16,8 +16,8 @@ use crate::store::{Store, StoreUrl, standing};
 use serde::Serialize;
 use std::path::Path;
 
-/// What ends a right, by the codes of [`super::Action`].
-const ENDS: [&str; 7] = [
+/// What ends or changes a right, by the codes of [`super::Action`]. A reviewer's act on a review or a link may end grants.
+const ENDS: [&str; 11] = [
     "consent.revoked",
     "operator.grant-revoked",
     "opt-in.revoked",
@@ -25,6 +25,10 @@ const ENDS: [&str; 7] = [
     "partner.rotated",
     "partner.locked",
     "operator.token-revoked",
+    "policy.activated",
+    "review.reopened",
+    "link.moved",
+    "link.taken-back",
 ];
 
 /// A checkpoint that was seen outside the backup, and when it was there at the latest (UTC milliseconds).
@@ -47,7 +51,7 @@ pub struct LostEntries {
     pub until: Option<String>,
 }
 
-/// A right that ended after the backup, and is in force again in the restored store.
+/// A right that ended or changed after the backup, and is in the restored store as it was before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndedRight {
     /// When it ended.
@@ -56,6 +60,9 @@ pub struct EndedRight {
     pub action: String,
     /// The partner concerned.
     pub partner: Option<String>,
+    /// Id of what was ended or changed: of the consent, grant, partner, token, policy version, review or link. None of an entry whose subject
+    /// was erased.
+    pub id: Option<String>,
 }
 
 impl EndedRight {
@@ -65,6 +72,7 @@ impl EndedRight {
             self.at.clone(),
             self.action.clone(),
             self.partner.clone().unwrap_or_default(),
+            self.id.clone().unwrap_or_default(),
         ]
     }
 }
@@ -217,7 +225,7 @@ impl<'s> RestoredStore<'s> {
         lost
     }
 
-    /// The rights that ended after the backup, as the store that stands in its place says.
+    /// The rights that ended or changed after the backup, as the store that stands in its place says.
     ///
     /// # Errors
     /// Those of reading it.
@@ -227,10 +235,11 @@ impl<'s> RestoredStore<'s> {
         }
         let after = self.reach.last.as_ref().map_or("", |(id, _)| id.as_str());
         let found = standing::read(&standing.url, None, |db| copy::entries_since(db, after, &ENDS))?;
-        let rights = found.into_iter().map(|(at_us, action, partner)| EndedRight {
+        let rights = found.into_iter().map(|(at_us, action, partner, id)| EndedRight {
             at: rfc3339_ms(at_us / 1_000),
             action,
             partner,
+            id,
         });
         Ok(rights.collect())
     }

@@ -76,18 +76,30 @@ impl CommandAsker {
     /// # Errors
     /// [`Fault::ParameterInvalid`] for an id that is none of ours, or no reason.
     pub fn operator_note(&self, operator: Option<&str>, reason: &str) -> Result<OperatorNote, Failure> {
-        if operator.is_some_and(|id| !crate::ids::is_fhir_id(id)) {
-            let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
-            return Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy));
-        }
+        let operator = self.named(operator)?;
         if !crate::ids::is_one_line(reason) {
             let remedy = "Say why, on one line.";
             return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
         }
         Ok(OperatorNote {
-            operator: operator.map_or_else(|| self.name(), |id| format!("{}/{id}", self.name())),
+            operator,
             reason: reason.to_owned(),
         })
+    }
+
+    /// The name that the ledger has for this user, with the id that an operator gave.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`] for an id that is none of ours.
+    pub fn named(&self, operator: Option<&str>) -> Result<String, Failure> {
+        match operator {
+            None => Ok(self.name()),
+            Some(id) if crate::ids::is_fhir_id(id) => Ok(format!("{}/{id}", self.name())),
+            Some(_) => {
+                let remedy = "Give --operator as 1 to 64 letters, digits, hyphens and dots.";
+                Err(Failure::new(Fault::ParameterInvalid).at("--operator").remedy(remedy))
+            }
+        }
     }
 
     /// A member as `--member` says it: `Patient/<id>`, an id, or `-` for a member number on standard input.
@@ -118,31 +130,42 @@ impl CommandAsker {
         })
     }
 
-    /// Notes in the ledger what this user is about to be shown, unless the store takes no writes (then the command has said so): who
-    /// reads a standby on its host could read its files as well. Waits on this thread.
+    /// Notes in the ledger what this user is about to be shown, without a reason; otherwise as [`CommandAsker::show_to`].
     ///
     /// # Errors
     /// Those of the store.
     pub fn show(&self, ctx: &Context, what: &'static str, object: Option<Object>) -> Result<(), Failure> {
+        self.show_to(ctx, self.note(""), what, object)
+    }
+
+    /// Notes in the ledger what this user is about to be shown, and why, unless the store takes no writes (then the command has said so): who
+    /// reads a standby on its host could read its files as well. Waits on this thread.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn show_to(
+        &self,
+        ctx: &Context,
+        by: OperatorNote,
+        what: &'static str,
+        object: Option<Object>,
+    ) -> Result<(), Failure> {
         let viewer = Viewer {
-            operator: self.name(),
+            operator: by.operator,
             role: HOST,
-            reason: String::new(),
+            reason: by.reason,
             correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
         };
         note(ctx, viewed(ctx, &viewer, what, object))
     }
 
-    /// Notes, as [`CommandAsker::show`] does, that this user is about to be shown a review, or the links of a member, as a reviewer.
+    /// Notes, as [`CommandAsker::show_to`] does, that this user is about to be shown a review, or links, as a reviewer.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn show_review(&self, ctx: &Context, review: &str) -> Result<(), Failure> {
+    pub fn show_review(&self, ctx: &Context, by: OperatorNote, about: Option<Object>) -> Result<(), Failure> {
         let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
-        note(
-            ctx,
-            review::viewed(ctx, "reviewer", &self.name(), &correlation, Some(review)),
-        )
+        note(ctx, review::viewed(ctx, "reviewer", by, &correlation, about))
     }
 }
 

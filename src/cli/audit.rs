@@ -2,6 +2,7 @@
 
 use super::asker::CommandAsker;
 use super::audit_keys::{kept_checkpoint, log_key, witness_key};
+use super::look::LookArgs;
 use crate::audit::cosigned::{last_cosigned, with_lines};
 use crate::audit::export;
 use crate::audit::folder::ExportedLedger;
@@ -68,6 +69,9 @@ pub enum AuditCommand {
     Export {
         /// A folder that is not there yet, or is empty
         folder: PathBuf,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// Begin a new log over the same entries, after a restore or when the key is lost; stop servers and workers first
     NewLog {
@@ -162,8 +166,8 @@ pub fn on_store(
             Ok(Exit::Done)
         }
         AuditCommand::Consistency { older, newer } => consistency(ctx, &log, *older, *newer, out),
-        AuditCommand::Export { folder } => {
-            asker.show(ctx, "ledger", None)?;
+        AuditCommand::Export { folder, look } => {
+            asker.show_to(ctx, look.note(asker)?, "ledger", None)?;
             let checkpoint = export::export(&ctx.store, &log, &cwd.join(folder))?;
             if out.json {
                 out.value(

@@ -1,6 +1,7 @@
 //! `causeway consent`: the consents on record, and withdrawing one.
 
 use super::asker::{CommandAsker, HOST};
+use super::look::LookArgs;
 use super::pages::{every_page, or_dash};
 use super::short;
 use crate::audit::Object;
@@ -52,11 +53,17 @@ pub enum ConsentCommand {
         /// Only those about this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// Show one consent, with the grants under it
     Show {
         /// Its id, or the beginning of it
         id: String,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// Withdraw a consent: all grants under it, and answers on their way, end within a second
     #[command(after_help = EXAMPLES)]
@@ -75,7 +82,8 @@ pub enum ConsentCommand {
 /// [`Fault::ConsentUnknown`]; those of the store.
 pub fn run(args: &ConsentArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
-        ConsentCommand::List { partner, member } => {
+        ConsentCommand::List { partner, member, look } => {
+            let by = look.note(asker)?;
             let asked = asker.asked(member.as_deref(), partner.as_deref())?;
             let filter = ctx.store.read_blocking(|db| {
                 Ok(ConsentFilter {
@@ -85,7 +93,7 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &CommandAsker, out: &mut Ou
                     limit: 200,
                 })
             })?;
-            asker.show(ctx, "consents", filter.member.as_deref().map(patient))?;
+            asker.show_to(ctx, by, "consents", filter.member.as_deref().map(patient))?;
             let now_ms = ctx.clock.now_ms();
             let items = every_page(|cursor| {
                 let filter = ConsentFilter {
@@ -97,13 +105,14 @@ pub fn run(args: &ConsentArgs, ctx: &Context, asker: &CommandAsker, out: &mut Ou
             })?;
             list(ctx, &items, out)?;
         }
-        ConsentCommand::Show { id } => {
+        ConsentCommand::Show { id, look } => {
+            let by = look.note(asker)?;
             let id = &short::meant(ctx, IdKind::Consent, id)?;
             let object = Object {
                 kind: "Consent",
                 id: known(id)?.to_owned(),
             };
-            asker.show(ctx, "consents", Some(object))?;
+            asker.show_to(ctx, by, "consents", Some(object))?;
             out.value(&one(ctx, id)?);
         }
         ConsentCommand::Revoke { id, reason } => {

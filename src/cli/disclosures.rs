@@ -1,6 +1,7 @@
 //! `causeway disclosures --member …`: who got what of a member, when, and under which consent.
 
 use super::asker::CommandAsker;
+use super::look::LookArgs;
 use super::pages::{every_page, or_dash};
 use super::short;
 use crate::context::Context;
@@ -39,6 +40,9 @@ pub struct DisclosuresArgs {
     /// Print a FHIR Bundle of AuditEvents (IHE BALP, disclosure at the source)
     #[arg(long)]
     pub fhir: bool,
+    /// Why, and who
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// Runs the command. Waits on this thread.
@@ -46,13 +50,14 @@ pub struct DisclosuresArgs {
 /// # Errors
 /// Those of what is asked, and of the store.
 pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+    let by = args.look.note(asker)?;
     let asked = DisclosuresAsked {
         from: args.from.clone(),
         to: args.to.clone(),
         ..asker.asked(Some(&args.member), args.partner.as_deref())?
     };
     let filter = ctx.store.read_blocking(|db| asked.filter(db, &ctx.payer, 200))?;
-    asker.show(ctx, "disclosures", Some(patient(&filter.member)))?;
+    asker.show_to(ctx, by, "disclosures", Some(patient(&filter.member)))?;
     if args.fhir {
         return show_bundle(ctx, &filter, out);
     }

@@ -2,6 +2,7 @@
 
 use super::asker::{CommandAsker, by};
 use super::exchange_show::{how, print_received};
+use super::look::LookArgs;
 use super::pages::{every_page, or_dash};
 use super::{exchange_import, exchange_received, exchange_show, short};
 use crate::consent::WithdrawnBy;
@@ -55,12 +56,15 @@ pub enum ExchangeCommand {
     Show {
         /// Id of the exchange, or the beginning of it
         id: String,
-        /// Show what the other payer sent, as it came, instead of the states
+        /// Show what the other payer sent, as it came, instead of the states. Shows personal data, and so needs a reason
         #[arg(long)]
         received: bool,
-        /// Show only the resources in quarantine, as they came
+        /// Show only the resources in quarantine, as they came. Shows personal data, and so needs a reason
         #[arg(long, conflicts_with = "received")]
         quarantine: bool,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// Withdraw an exchange, here and at the partner
     Cancel(ActArgs),
@@ -154,9 +158,13 @@ pub fn run(
             id,
             received: false,
             quarantine: false,
-        } => exchange_show::run(ctx, &meant(ctx, id)?, asker, out),
-        ExchangeCommand::Show { id, quarantine, .. } => {
-            exchange_received::run(ctx, &meant(ctx, id)?, *quarantine, asker, out)
+            look,
+        } => exchange_show::run(ctx, &meant(ctx, id)?, look.note(asker)?, asker, out),
+        ExchangeCommand::Show {
+            id, quarantine, look, ..
+        } => {
+            let by = look.demanded(asker)?;
+            exchange_received::run(ctx, &meant(ctx, id)?, *quarantine, (asker, by), out)
         }
         ExchangeCommand::Cancel(args) => one_act(ctx, args, ExchangeAct::Cancel, asker, out),
         ExchangeCommand::Supersede(args) => one_act(ctx, args, ExchangeAct::Supersede, asker, out),

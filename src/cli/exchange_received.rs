@@ -1,8 +1,8 @@
-//! `causeway exchange show --received` and `--quarantine`: what another payer sent, as it came. It is noted in the ledger before anything is
-//! shown, and needs the file of keys.
+//! `causeway exchange show --received` and `--quarantine`: what another payer sent, as it came. It is noted in the ledger, with its reason, before
+//! anything is shown, and needs the file of keys.
 
 use super::asker::CommandAsker;
-use crate::audit::Object;
+use crate::audit::{Object, OperatorNote};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::View;
@@ -31,11 +31,17 @@ struct ReceivedLine<'r> {
     body_base64url: Option<String>,
 }
 
-/// Shows what came with the exchange, or with `is_apart` only what is in quarantine. Waits on this thread.
+/// Shows what came with the exchange, or with `is_apart` only what is in quarantine, to `by`, who says why. Waits on this thread.
 ///
 /// # Errors
 /// [`Fault::ExchangeUnknown`]; [`Fault::NothingReceived`]; [`Fault::SealKeys`] and [`Fault::SealBroken`] when it cannot be read; those of the store.
-pub fn run(ctx: &Context, id: &str, is_apart: bool, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(
+    ctx: &Context,
+    id: &str,
+    is_apart: bool,
+    (asker, by): (&CommandAsker, OperatorNote),
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     let now_ms = ctx.clock.now_ms();
     ctx.store
         .read_blocking(|db| exchanges::one(db, id, View::WithoutPatients, now_ms))?;
@@ -44,7 +50,7 @@ pub fn run(ctx: &Context, id: &str, is_apart: bool, asker: &CommandAsker, out: &
         kind: "Exchange",
         id: id.to_owned(),
     };
-    asker.show(ctx, what, Some(object))?;
+    asker.show_to(ctx, by, what, Some(object))?;
     if ctx.store.read_blocking(|db| is_withdrawn(db, id))? {
         // Also without the keys: there is nothing to open.
         return Err(Fault::NothingReceived.into());

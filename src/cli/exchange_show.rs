@@ -2,7 +2,7 @@
 
 use super::asker::CommandAsker;
 use super::pages::or_dash;
-use crate::audit::Object;
+use crate::audit::{Object, OperatorNote};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::View;
@@ -11,16 +11,16 @@ use crate::ops::exchanges::ExchangeDetail;
 use crate::ops::inbound::ExchangeView;
 use crate::terminal::{Exit, Out};
 
-/// Runs the command. Waits on this thread.
+/// Runs the command for `by`, who is about to look. Waits on this thread.
 ///
 /// # Errors
 /// [`Fault::ExchangeUnknown`]; those of the store.
-pub fn run(ctx: &Context, id: &str, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(ctx: &Context, id: &str, by: OperatorNote, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     let object = Object {
         kind: "Exchange",
         id: id.to_owned(),
     };
-    asker.show(ctx, "exchanges", Some(object))?;
+    asker.show_to(ctx, by, "exchanges", Some(object))?;
     let how = how(ctx, View::Full);
     let shown = ctx.store.read_blocking(|db| both_ways::one(db, id, how))?;
     if out.json {

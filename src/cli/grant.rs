@@ -1,6 +1,7 @@
 //! `causeway grant`: what partners may read of whom, and ending one such grant.
 
 use super::asker::{CommandAsker, HOST};
+use super::look::LookArgs;
 use super::pages::{every_page, or_dash};
 use super::short;
 use crate::consent::{self, WithdrawnBy};
@@ -49,6 +50,9 @@ pub enum GrantCommand {
         /// Only those on this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// End one grant; its consent stays on record, but grants nothing more
     #[command(after_help = EXAMPLES)]
@@ -67,7 +71,8 @@ pub enum GrantCommand {
 /// [`Fault::GrantUnknown`]; those of the store.
 pub fn run(args: &GrantArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
-        GrantCommand::List { partner, member } => {
+        GrantCommand::List { partner, member, look } => {
+            let by = look.note(asker)?;
             let asked = asker.asked(member.as_deref(), partner.as_deref())?;
             let filter = ctx.store.read_blocking(|db| {
                 Ok(GrantFilter {
@@ -77,7 +82,7 @@ pub fn run(args: &GrantArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out)
                     limit: 200,
                 })
             })?;
-            asker.show(ctx, "grants", filter.member.as_deref().map(patient))?;
+            asker.show_to(ctx, by, "grants", filter.member.as_deref().map(patient))?;
             let items = every_page(|cursor| {
                 let filter = GrantFilter {
                     cursor,

@@ -1,21 +1,24 @@
 //! `causeway link`: the identity graph, from partners' numbers to our members.
 
 use super::asker::CommandAsker;
+use super::look::LookArgs;
 use super::pages::every_page;
 use super::review::OperatorHand;
 use super::short;
+use crate::audit::OperatorNote;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity::graph::{Kind, SourceId};
 use crate::ops::disclosures::known_partner;
 use crate::ops::links::{self as shown, LinkFilter, LinkItem, MemberGraph, StepItem, SurvivorItem};
+use crate::ops::viewed;
 use crate::review::links::{self, LinkAct};
 use crate::store::beginnings::IdKind;
 use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-const EXAMPLES: &str = "Examples:\n  causeway link list --member PATIENT\n  causeway link graph PATIENT --json\n  \
+const EXAMPLES: &str = "Examples:\n  causeway link list --member PATIENT\n  causeway link graph PATIENT --reason \"a complaint\"\n  \
     causeway link make --member PATIENT --system http://old-payer.example/identifiers/umb --value U-2 --operator ana \
     --reason \"the same person twice\"\n  causeway link take-back STEP --operator ana --reason \"wrong member\"";
 
@@ -42,11 +45,19 @@ pub enum LinkCommand {
         /// Only links in this state
         #[arg(long, value_parser = ["candidate", "confirmed", "disputed", "superseded", "retired"])]
         state: Option<String>,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
-    /// Show a member's links, steps, surviving values, Patient.link and Linkage. Shows personal data; the ledger records that you looked
+    /// Show a member's links, steps, surviving values, Patient.link and Linkage. Shows personal data, and so needs a reason, which the ledger
+    /// records
+    #[command(after_help = "Example:\n  causeway link graph PATIENT --reason \"a complaint\" --json")]
     Graph {
         /// Id of its Patient
         patient: String,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// Link a number to a member
     Make {
@@ -97,7 +108,12 @@ pub fn run(args: &LinkArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) 
 
 fn perform(command: &LinkCommand, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<(), Failure> {
     match command {
-        LinkCommand::List { member, partner, state } => {
+        LinkCommand::List {
+            member,
+            partner,
+            state,
+            look,
+        } => {
             let filter = LinkFilter {
                 member: member.clone(),
                 partner: partner.clone(),
@@ -105,10 +121,10 @@ fn perform(command: &LinkCommand, ctx: &Context, asker: &CommandAsker, out: &mut
                 cursor: None,
                 limit: 200,
             };
-            list(ctx, filter, out)
+            list(ctx, filter, look.note(asker)?, asker, out)
         }
-        LinkCommand::Graph { patient } => {
-            asker.show_review(ctx, patient)?;
+        LinkCommand::Graph { patient, look } => {
+            asker.show_review(ctx, look.demanded(asker)?, Some(viewed::patient(patient)))?;
             let umb_system = ctx.payer.umb_system.clone();
             let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system))?;
             if out.json {
@@ -162,9 +178,16 @@ fn dealt(
     Ok(())
 }
 
-fn list(ctx: &Context, filter: LinkFilter, out: &mut Out) -> Result<(), Failure> {
+fn list(
+    ctx: &Context,
+    filter: LinkFilter,
+    by: OperatorNote,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<(), Failure> {
     ctx.store
         .read_blocking(|db| known_partner(db, filter.partner.as_deref()))?;
+    asker.show_review(ctx, by, filter.member.as_deref().map(viewed::patient))?;
     let items = every_page(|cursor| {
         let filter = LinkFilter {
             cursor,

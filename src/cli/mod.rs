@@ -1,6 +1,7 @@
 //! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
 
 mod args;
+mod ask_reason;
 pub mod asker;
 pub mod audit;
 mod audit_keys;
@@ -30,6 +31,7 @@ mod identity_train;
 pub mod import;
 pub mod jobs;
 pub mod link;
+mod look;
 pub mod manual;
 pub mod matches;
 pub mod migrate;
@@ -76,7 +78,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Parses this process's arguments, runs the command, and returns its exit code.
 pub fn run() -> u8 {
     crate::security::tls::install_provider();
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -95,12 +97,15 @@ pub fn run() -> u8 {
         Box::new(std::io::stderr()),
     )
     .on(cli.common.screen());
-    let exit = dispatch(&cli, &mut out).unwrap_or_else(|failure| report(&failure, &mut out));
+    let asked = ask_reason::ask(&mut cli.command);
+    let done = asked.and_then(|more| dispatch(&cli, &more, &mut out));
+    let exit = done.unwrap_or_else(|failure| report(&failure, &mut out));
     log::flush(LAST_LINES);
     exit as u8
 }
 
-fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
+/// `more`: arguments that were asked for after the process had started.
+fn dispatch(cli: &Cli, more: &[String], out: &mut Out) -> Result<Exit, Failure> {
     let cwd = std::env::current_dir().map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     match &cli.command {
         Command::Faults => Ok(faults::run(out)),
@@ -142,7 +147,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Exit, Failure> {
                 Ok(ctx) => on_store(command, &ctx, &cwd, &asker, out),
                 Err(failure) if failure.fault() == Fault::StoreBusy => forward(
                     &config.data_folder().join(SOCKET),
-                    std::env::args().collect(),
+                    std::env::args().chain(more.iter().cloned()).collect(),
                     &cwd,
                     asker.input.as_deref(),
                     out,

@@ -6,7 +6,7 @@ use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::operator_tokens::{self, OperatorTokenItem};
-use crate::security::Role;
+use crate::security::Roles;
 use crate::security::operator;
 use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
@@ -30,9 +30,9 @@ pub enum OperatorCommand {
     /// Make a token; it is shown once and kept only as a hash.
     #[command(after_help = "Example:\n  causeway operator token --role auditor --name ana --ttl 1h --json")]
     Token {
-        /// What its holder may do.
-        #[arg(long, value_parser = ["support", "operator", "reviewer", "auditor", "admin"])]
-        role: String,
+        /// What its holder may do; several roles with a comma between two, or the option again
+        #[arg(long, required = true, value_delimiter = ',', value_parser = ["support", "operator", "reviewer", "auditor", "admin"])]
+        role: Vec<String>,
         /// Name of its holder, which the ledger records with each act; your user id on this host by default
         #[arg(long, value_name = "WHO")]
         name: Option<String>,
@@ -71,27 +71,27 @@ pub fn run(args: &OperatorArgs, ctx: &Context, asker: &CommandAsker, out: &mut O
 
 fn issue(
     ctx: &Context,
-    role: &str,
+    role: &[String],
     name: Option<&str>,
     ttl: &str,
     asker: &CommandAsker,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let (Some(role), Some(life_ms)) = (Role::parse(role), life_ms(ttl)) else {
+    let (Some(roles), Some(life_ms)) = (Roles::parse(&role.join(",")), life_ms(ttl)) else {
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("--ttl")
             .remedy("Give --ttl as a number and s, m, h or d, such as 1h."));
     };
     let name = name.map_or_else(|| asker.name(), str::to_owned);
-    let issued = operator::issue(ctx, role, &name, life_ms)?;
+    let issued = operator::issue(ctx, &roles, &name, life_ms)?;
     let (token, expires_at) = (issued.token.expose(), rfc3339_ms(issued.expires_ms));
     if out.json {
-        out.value(&json!({ "token": token, "role": role.name(), "expires_at": expires_at }));
+        out.value(&json!({ "token": token, "role": roles.text(), "expires_at": expires_at }));
     } else {
         out.line(token);
         out.note(&format!(
             "role {}, name {name}, until {expires_at}, id {}",
-            role.name(),
+            roles.text(),
             issued.id
         ));
     }

@@ -320,10 +320,10 @@ impl Done {
         });
         if !self.ended.is_empty() {
             out.line(
-                "these rights ended after the backup and are in force again; end them before you start the server:",
+                "these rights ended or changed after the backup and are as before it; end or change them before you start the server:",
             );
             let rows: Vec<Vec<String>> = self.ended.iter().map(EndedRight::cells).collect();
-            out.table(&["AT", "ACTION", "PARTNER"], &rows);
+            out.table(&["AT", "ACTION", "PARTNER", "ID"], &rows);
         }
         if let Some(old) = &self.old_store {
             out.note(&format!("the store that was here is now {}", old.display()));

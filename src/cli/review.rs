@@ -1,10 +1,12 @@
 //! `causeway review`: the queue of matches that a person decides.
 
 use super::asker::CommandAsker;
+use super::look::LookArgs;
 use super::operator::life_ms;
 use super::pages::{counted, every_page, or_dash};
 use super::review_table;
 use super::short;
+use crate::audit::Object;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::disclosures::known_partner;
@@ -17,7 +19,7 @@ use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-const EXAMPLES: &str = "Examples:\n  causeway review list\n  causeway review show ID\n  causeway review decide ID --confirm 1 \
+const EXAMPLES: &str = "Examples:\n  causeway review list\n  causeway review show ID --reason \"the partner asks\"\n  causeway review decide ID --confirm 1 \
     --operator ana --reason \"card checked by telephone\"\n  causeway review decide ID --reject --operator ana --reason \"another birth year\"";
 
 /// Look at doubtful matches and decide them.
@@ -82,10 +84,14 @@ pub enum ReviewCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Show one review: the request beside its candidates. Shows personal data; the ledger records that you looked
+    /// Show one review: the request beside its candidates. Shows personal data, and so needs a reason, which the ledger records
+    #[command(after_help = "Example:\n  causeway review show ID --reason \"the partner asks\"")]
     Show {
         /// Its id, or the beginning of it
         id: String,
+        /// Why, and who
+        #[command(flatten)]
+        look: LookArgs,
     },
     /// Decide a review, or put it off
     #[command(after_help = EXAMPLES)]
@@ -148,11 +154,16 @@ fn perform(command: &ReviewCommand, ctx: &Context, asker: &CommandAsker, out: &m
             };
             list(ctx, filter, out)
         }
-        ReviewCommand::Show { id } => {
+        ReviewCommand::Show { id, look } => {
+            let by = look.demanded(asker)?;
             let id = &short::meant(ctx, IdKind::Review, id)?;
             ctx.store
                 .read_blocking(|db| crate::store::reviews::find(db, id).map(drop))?;
-            asker.show_review(ctx, id)?;
+            let object = Object {
+                kind: "Review",
+                id: id.clone(),
+            };
+            asker.show_review(ctx, by, Some(object))?;
             let now_ms = ctx.clock.now_ms();
             let item = ctx
                 .store

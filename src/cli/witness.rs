@@ -7,7 +7,7 @@ use crate::error::{Failure, Fault};
 use crate::telemetry::log::{self, LogPlan};
 use crate::terminal::{Exit, Out};
 use crate::witness::desk::WitnessDesk;
-use crate::witness::files::{self, WitnessFiles};
+use crate::witness::files::{self, WitnessFiles, WitnessStart};
 use crate::witness::server::{self, WitnessServer};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -34,6 +34,9 @@ pub struct WitnessArgs {
     /// Its name in what it signs; needed at the first start only
     #[arg(long)]
     pub name: Option<String>,
+    /// Make a new key because the one of this folder is lost; those who trust the witness need its new public key
+    #[arg(long, requires = "name")]
+    pub new_key: bool,
     /// PEM chain of its certificate; without it, it listens on this machine only
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
@@ -110,7 +113,11 @@ fn serve(args: &WitnessArgs, cwd: &Path, folder: &Path, out: &mut Out) -> Result
         colour: wants_colour(),
     };
     log::start(&plan).map_err(|error| Failure::new(Fault::Internal).because(error))?;
-    let desk = WitnessDesk::open(WitnessFiles::take(folder)?, args.name.as_deref(), logs)?;
+    let start = WitnessStart {
+        name: args.name.as_deref(),
+        new_key: args.new_key,
+    };
+    let desk = WitnessDesk::open(WitnessFiles::take(folder)?, start, logs)?;
     let key = desk.key().text();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -88,7 +88,7 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         }
         PolicyShadowEnded => None("what ends is a setting"),
         TokenIssued | TokenRevoked | OperatorTokenIssued | OperatorTokenRevoked => None(TOKEN),
-        TokenRefused | DisclosureRefused | RequestRefused => None(REFUSED),
+        TokenRefused | DisclosureRefused | RequestRefused | OperatorRefused => None(REFUSED),
         PartnerLocked | PartnerUnlocked | GuessAlarmed => None("locks and counts of guesses end by themselves"),
         ReviewViewed | OperatorViewed => None(LOOK),
         OperatorImported | ExchangeImported => None("it counts the rows of a file, each of which is checked by itself"),

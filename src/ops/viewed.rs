@@ -1,8 +1,10 @@
 //! Who looks at what: each view of decisions, grants, consents, disclosures, traces and the ledger is an entry before it is shown.
 
 use crate::audit::{Action, LedgerEvent, Object, OperatorNote, ledger};
+use crate::consent::REASON_MAX;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::ids::is_one_line;
 use crate::security::Operator;
 use crate::store::Db;
 use crate::telemetry::Correlation;
@@ -18,6 +20,12 @@ pub struct Viewer {
     pub reason: String,
     /// The ids of the request.
     pub correlation: Correlation,
+}
+
+/// Why somebody looks, as it is kept: one line of 1 to [`REASON_MAX`] characters, without the spaces around it. `None` for anything else.
+pub fn access_reason(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (is_one_line(text) && text.chars().count() <= REASON_MAX).then_some(text)
 }
 
 /// What to write before `what` is shown; `object` names the one thing that is asked about, if it is one.

@@ -140,7 +140,8 @@ fn move_on(
     now_ms: i64,
 ) {
     let by = &command.by;
-    (row.proposed, row.proposed_patient, row.proposed_by, row.proposed_token) = (None, None, None, None);
+    (row.proposed, row.proposed_patient, row.proposed_by) = (None, None, None);
+    (row.proposed_token, row.proposed_hand) = (None, None);
     if event != Event::Reopen {
         row.owner = Some(by.operator.clone());
     }
@@ -150,6 +151,7 @@ fn move_on(
             row.proposed_patient = patient;
             row.proposed_by = Some(by.operator.clone());
             row.proposed_token = by.token.map(|token| token.to_vec());
+            row.proposed_hand = Some(by.hand.clone());
         }
         Event::Confirm | Event::Reject => {
             row.patient_id = patient;
@@ -189,13 +191,20 @@ fn second(
         return Ok(Event::Propose);
     }
     let same_person = row.proposed_by.as_deref().is_some_and(|name| alike(name, &by.operator))
-        || (by.token.is_some() && row.proposed_token.as_deref() == by.token.as_ref().map(<[u8; 32]>::as_slice));
+        || (by.token.is_some() && row.proposed_token.as_deref() == by.token.as_ref().map(<[u8; 32]>::as_slice))
+        || (names_a_person(&by.hand) && row.proposed_hand.as_deref() == Some(by.hand.as_str()));
     if same_person {
         return Err(Fault::ReviewSecondNeeded.into());
     }
     let agrees = row.proposed.as_deref() == Some(verdict.code()) && row.proposed_patient.as_deref() == patient;
     // A reviewer who disagrees makes a proposal in turn.
     Ok(if agrees { verdict } else { Event::Propose })
+}
+
+/// Whether this is a name that was given to a token. That of a user of the host is not: several people work under it, and each token that
+/// was made without a name has it.
+fn names_a_person(hand: &str) -> bool {
+    !hand.starts_with("uid-")
 }
 
 /// Whether two names are equal except for case and spaces.

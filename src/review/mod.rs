@@ -19,20 +19,20 @@ pub use order::{Act, Choice, Done, ReviewActor, ReviewerCommand};
 pub use question::{OTHER_NUMBERS, SHOWN, ShownPerson, asked, key};
 pub use state::{Event, MOVES, ReviewState, after};
 
-use crate::audit::{Action, Actor, LedgerEvent, Object, ledger};
+use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::store::Db;
 use crate::telemetry::Correlation;
 
-/// Returns the write that records in the ledger that `operator`, in this role, is about to see a review, or the list when `review` is
-/// `None`. The caller runs it as a reserved write before anything is shown; when it fails, nothing may be shown.
+/// Returns the write that records in the ledger that the operator of `note`, in this role, is about to see a review or the links of a member,
+/// and why; the list when `about` is `None`. The caller runs it as a reserved write before anything is shown; when it fails, nothing may be shown.
 pub fn viewed(
     ctx: &Context,
     role: &'static str,
-    operator: &str,
+    note: OperatorNote,
     correlation: &Correlation,
-    review: Option<&str>,
+    about: Option<Object>,
 ) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
     let at_us = ctx.clock.now_us();
     let actor = Actor {
@@ -41,14 +41,8 @@ pub fn viewed(
         ..Actor::default()
     };
     let mut entry = LedgerEvent::new(Action::ReviewViewed, actor, correlation.clone());
-    entry.note = Some(crate::audit::OperatorNote {
-        operator: operator.to_owned(),
-        reason: String::new(),
-    });
-    entry.object = review.map(|id| Object {
-        kind: "Review",
-        id: id.to_owned(),
-    });
+    entry.note = Some(note);
+    entry.object = about;
     let id = ctx.ids.new_id(at_us / 1000);
     move |db| ledger::append(db, &entry, &id, at_us)
 }

@@ -79,6 +79,7 @@ pub fn opened(ctx: &Context, doubt: &DoubtfulMatch<'_>, now_ms: i64) -> (ReviewR
         patient_id: None,
         decided_ms: None,
         version: 1,
+        proposed_hand: None,
     };
     let actor = Actor {
         kind: "system",

@@ -6,7 +6,7 @@
 use super::caller::{Caller, Dialect, PartnerRef};
 use super::certificate::PeerCertificate;
 use super::oauth::certificate_owner;
-use super::operator::{Operator, Role};
+use super::operator::{Operator, Roles};
 use super::tls::Revocations;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -267,10 +267,11 @@ impl Authority {
         let hash = sha256(token.as_bytes());
         let found = ctx.store.read(move |db| operator_tokens::find(db, &hash)).await?;
         let current = found.filter(|(_, expires_ms, _)| *expires_ms > ctx.clock.lasting_ms());
-        let (role, _, name) = current.ok_or(Fault::TokenInvalid)?;
+        let (roles, _, name) = current.ok_or(Fault::TokenInvalid)?;
         Ok(Operator {
-            role: Role::parse(&role).ok_or(Fault::TokenInvalid)?,
+            roles: Roles::parse(&roles).ok_or(Fault::TokenInvalid)?,
             name: name.unwrap_or_else(|| "unnamed".to_owned()),
+            token: hash,
         })
     }
 }

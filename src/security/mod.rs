@@ -35,7 +35,7 @@ pub use introspect::{introspect, revoke};
 pub use judged_again::CallerState;
 pub use oauth::{OauthSettings, keys_of_partner, oauth_error};
 pub use oauth_request::OauthRequest;
-pub use operator::{Operator, Role};
+pub use operator::{Operator, Role, Roles};
 pub use refusals::Refusals;
 pub use scopes::{Permission, Scopes};
 pub use throttle::{ClientNetwork, Throttle, network};

@@ -15,9 +15,11 @@ pub const LIFE_MOST_MS: i64 = 7 * 24 * 3_600_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
     /// What the operator may do.
-    pub role: Role,
+    pub roles: Roles,
     /// The name for which the token was made.
     pub name: String,
+    /// SHA-256 of the token.
+    pub token: [u8; 32],
 }
 
 impl Operator {
@@ -31,7 +33,7 @@ impl Operator {
     }
 }
 
-/// What an operator may do. Every role may read the fault table (`docs/operations.md`).
+/// What an operator may do: least of all that a duty needs (`docs/operators/roles.md`). Every role may read the fault table (`docs/operations.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Reads decisions, reviews and traces without Patient ids.
@@ -74,6 +76,42 @@ impl Role {
     }
 }
 
+/// The roles of one token: at least one, each once, in the order of [`Role::ALL`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles(Vec<Role>);
+
+impl Roles {
+    /// These roles; `None` for none.
+    pub fn of(roles: &[Role]) -> Option<Roles> {
+        let found: Vec<Role> = Role::ALL.into_iter().filter(|role| roles.contains(role)).collect();
+        (!found.is_empty()).then_some(Roles(found))
+    }
+
+    /// The roles of this text: names with a comma between two. `None` when one of them is unknown: a token whose roles are not all understood
+    /// lets nobody in.
+    pub fn parse(text: &str) -> Option<Roles> {
+        let roles: Option<Vec<Role>> = text.split(',').map(Role::parse).collect();
+        Roles::of(&roles?)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Role> {
+        self.0.iter().copied()
+    }
+
+    /// Their names with a comma between two, as [`Roles::parse`] reads them.
+    pub fn text(&self) -> String {
+        let names: Vec<&str> = self.iter().map(Role::name).collect();
+        names.join(",")
+    }
+}
+
+impl From<Role> for Roles {
+    fn from(role: Role) -> Roles {
+        Roles(vec![role])
+    }
+}
+
 /// Whether `text` may be an operator's name: 1 to 64 letters, digits, hyphens, dots, underscores and at signs.
 pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
@@ -105,12 +143,12 @@ fn object(id: String) -> Object {
     }
 }
 
-/// Makes a token of `role` for `name` that is valid for `life_ms`. Blocks the thread.
+/// Makes a token of `roles` for `name` that is valid for `life_ms`. Blocks the thread.
 ///
 /// # Errors
 /// [`Fault::ParameterInvalid`] for a name that [`is_name`] refuses and for a lifetime that is not between one second and seven days;
 /// those of the store.
-pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<IssuedToken, Failure> {
+pub fn issue(ctx: &Context, roles: &Roles, name: &str, life_ms: i64) -> Result<IssuedToken, Failure> {
     if !is_name(name) {
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("name")
@@ -128,7 +166,7 @@ pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<Issu
     let id = ctx.ids.new_id(now_ms);
     let mut entry = LedgerEvent::new(
         Action::OperatorTokenIssued,
-        Operator::actor(role.name()),
+        Operator::actor(&roles.text()),
         Correlation::internal(ctx.ids.new_id(now_ms)),
     );
     entry.object = Some(object(token_id(&hash)));
@@ -136,9 +174,9 @@ pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<Issu
         operator: name.to_owned(),
         reason: String::new(),
     });
-    let name = name.to_owned();
+    let (name, roles) = (name.to_owned(), roles.text());
     ctx.store.write_blocking(move |db| {
-        operator_tokens::insert(db, &hash, (role.name(), &name), created_ms, created_ms + life_ms)?;
+        operator_tokens::insert(db, &hash, (&roles, &name), created_ms, created_ms + life_ms)?;
         ledger::append(db, &entry, &id, at_us)
     })?;
     Ok(IssuedToken {
@@ -146,6 +184,19 @@ pub fn issue(ctx: &Context, role: Role, name: &str, life_ms: i64) -> Result<Issu
         id: token_id(&hash),
         expires_ms: now_ms + life_ms,
     })
+}
+
+/// What begins each write that an operator asks for over HTTP: it fails once the token is revoked or has ended. So a look or an act and the
+/// revocation of its token have one order: it is in the ledger before the revocation, or it is refused.
+///
+/// # Errors
+/// Of the write: [`Fault::TokenInvalid`]; those of the database.
+pub fn hold(ctx: &Context, operator: &Operator) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+    let (token, lasting_ms) = (operator.token, ctx.clock.lasting_ms());
+    move |db| match operator_tokens::hold(db, &token)? {
+        Some(expires_ms) if expires_ms > lasting_ms => Ok(()),
+        _ => Err(Fault::TokenInvalid.into()),
+    }
 }
 
 /// The write that revokes the token of this id and says so in the ledger, with whoever did it and why; it gives the row that was. From its
@@ -178,5 +229,41 @@ pub fn revoke(
         }
         ledger::append(db, &entry, &entry_id, at_us)?;
         Ok(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_read_as_they_are_written_and_an_unknown_one_makes_the_whole_unknown() {
+        for text in [
+            "support",
+            "operator,reviewer",
+            "support,operator,reviewer,auditor,admin",
+        ] {
+            assert_eq!(Roles::parse(text).map(|roles| roles.text()).as_deref(), Some(text));
+        }
+        assert_eq!(
+            Roles::parse("auditor,reviewer,auditor")
+                .map(|roles| roles.text())
+                .as_deref(),
+            Some("reviewer,auditor"),
+            "each once, in the order of the table"
+        );
+        for bad in [
+            "",
+            ",",
+            "auditor,",
+            "king",
+            "auditor,king",
+            "Auditor",
+            "auditor, reviewer",
+            "auditor;reviewer",
+        ] {
+            assert_eq!(Roles::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(Roles::of(&[]), None);
     }
 }

@@ -62,20 +62,29 @@ impl Refusals {
         failure: &Failure,
         correlation: &Correlation,
     ) -> Result<(), Failure> {
+        let entry = LedgerEvent::new(action, actor, correlation.clone());
+        self.record_event(ctx, entry, failure).await
+    }
+
+    /// [`Refusals::record`] for an entry that says more than who was refused; its outcome is set here.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn record_event(&self, ctx: &Context, mut entry: LedgerEvent, failure: &Failure) -> Result<(), Failure> {
         let fault = failure.fault();
-        let (is_single, ended) = self.count(action, &actor, fault, minute_of(ctx.clock.now_ms()));
+        let minute = minute_of(ctx.clock.now_ms());
+        let (is_single, ended) = self.count(entry.action, &entry.actor, fault, minute);
         close(ctx, ended).await?;
         if !is_single {
             return Ok(());
         }
         let row = fault.row();
-        let mut entry = LedgerEvent::new(action, actor, correlation.clone());
         entry.outcome = EntryOutcome {
             class: if row.http < 500 { "refused" } else { "failed" },
             http: Some(row.http),
             reason: Some(row.code),
         };
-        if entry.actor.kind == "partner" {
+        if entry.actor.kind != "unknown" {
             return append(ctx, vec![entry]).await;
         }
         let at_us = ctx.clock.now_us();

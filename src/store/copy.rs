@@ -133,18 +133,22 @@ pub fn ledger_reach(db: &mut Db) -> Result<LedgerReach, Failure> {
     })
 }
 
-/// Returns time (UTC microseconds), action and partner of the entries after `after` that have one of these actions.
+/// Time (UTC microseconds), action, partner and subject of an entry.
+pub type EndingEntry = (i64, String, Option<String>, Option<String>);
+
+/// Returns the entries after `after` that have one of these actions.
 ///
 /// # Errors
 /// Those of the database.
-pub fn entries_since(
-    db: &mut Db,
-    after: &str,
-    actions: &[&str],
-) -> Result<Vec<(i64, String, Option<String>)>, Failure> {
+pub fn entries_since(db: &mut Db, after: &str, actions: &[&str]) -> Result<Vec<EndingEntry>, Failure> {
     let found = ledger_entry::table
         .filter(ledger_entry::id.gt(after).and(ledger_entry::action.eq_any(actions)))
-        .select((ledger_entry::at_us, ledger_entry::action, ledger_entry::partner_id))
+        .select((
+            ledger_entry::at_us,
+            ledger_entry::action,
+            ledger_entry::partner_id,
+            ledger_entry::subject,
+        ))
         .order(ledger_entry::id);
     Ok(found.load(db)?)
 }

@@ -58,6 +58,19 @@ pub fn find(db: &mut Db, hash: &[u8]) -> Result<Option<(String, i64, Option<Stri
         .optional()?)
 }
 
+/// When the token of this hash ends; `None` when there is none any more. Until the caller's transaction ends nobody can delete it: a
+/// revocation waits. SQLite has one writer at a time and needs no lock.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(db: &mut Db, hash: &[u8]) -> Result<Option<i64>, Failure> {
+    let wanted = operator_token::table.find(hash).select(operator_token::expires_ms);
+    Ok(match db {
+        Db::Pg(pg) => wanted.for_key_share().first(pg).optional()?,
+        Db::Sqlite(sqlite) => wanted.first(sqlite).optional()?,
+    })
+}
+
 /// The tokens that end after `lasting_ms`, the oldest first.
 ///
 /// # Errors

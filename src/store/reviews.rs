@@ -45,6 +45,7 @@ pub struct ReviewRow {
     pub patient_id: Option<String>,
     pub decided_ms: Option<i64>,
     pub version: i64,
+    pub proposed_hand: Option<String>,
 }
 
 /// A row of `review_candidate`.
@@ -180,6 +181,7 @@ type Moving<'a> = (
     diesel::dsl::Eq<review::patient_id, Option<&'a str>>,
     diesel::dsl::Eq<review::decided_ms, Option<i64>>,
     diesel::dsl::Eq<review::version, i64>,
+    diesel::dsl::Eq<review::proposed_hand, Option<&'a str>>,
 );
 
 /// The columns that an act may change.
@@ -197,6 +199,7 @@ fn moving(row: &ReviewRow) -> Moving<'_> {
         review::patient_id.eq(row.patient_id.as_deref()),
         review::decided_ms.eq(row.decided_ms),
         review::version.eq(row.version),
+        review::proposed_hand.eq(row.proposed_hand.as_deref()),
     )
 }
 

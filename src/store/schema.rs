@@ -416,6 +416,7 @@ diesel::table! {
         patient_id -> Nullable<Text>,
         decided_ms -> Nullable<BigInt>,
         version -> BigInt,
+        proposed_hand -> Nullable<Text>,
     }
 }
 

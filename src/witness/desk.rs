@@ -1,6 +1,6 @@
 //! The witness itself: judges each checkpoint against the last one that it confirmed of the same log, and signs those that extend it.
 
-use super::files::WitnessFiles;
+use super::files::{WitnessFiles, WitnessStart};
 use super::reply::WitnessReply;
 use super::submission::Submission;
 use crate::audit::cosignature::WitnessKey;
@@ -25,12 +25,12 @@ pub struct WitnessDesk {
 }
 
 impl WitnessDesk {
-    /// A witness of these logs with these files. At the first start it gets this name.
+    /// A witness of these logs with these files.
     ///
     /// # Errors
     /// [`Fault::ParameterInvalid`] for two logs of one name; those of the files.
-    pub fn open(files: WitnessFiles, name: Option<&str>, logs: Vec<LogKey>) -> Result<WitnessDesk, Failure> {
-        let (signing, key) = files.key(name)?;
+    pub fn open(files: WitnessFiles, start: WitnessStart<'_>, logs: Vec<LogKey>) -> Result<WitnessDesk, Failure> {
+        let (signing, key) = files.key(start)?;
         let mut last = HashMap::new();
         for log in &logs {
             let tree = match files.confirmed(&log.name)? {

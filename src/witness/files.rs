@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 const KEY: &str = "witness.key";
 const PUBLIC: &str = "witness.pub";
+/// The public key of the key that was lost.
+const PUBLIC_LOST: &str = "witness.pub.lost";
 const LOCK: &str = "witness.lock";
 
 /// The folder of a witness. While this value lives, no other process can use the folder.
@@ -45,6 +47,15 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
 
 fn name_of(origin: &str) -> String {
     format!("{}.checkpoint", hex(&sha256(origin.as_bytes())))
+}
+
+/// How a witness starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WitnessStart<'n> {
+    /// Its name, at the first start.
+    pub name: Option<&'n str>,
+    /// Whether it gets a new key when the one that it had is lost.
+    pub new_key: bool,
 }
 
 /// The public key of the witness in this folder; needs no lock.
@@ -100,15 +111,27 @@ impl WitnessFiles {
         })
     }
 
-    /// Reads the key, or makes one at the first start, under this name.
+    /// Reads the key, or makes one at the first start, under this name. In a folder of a witness that has lost its key it makes one only when
+    /// `start` says so: who trusted the lost key does not trust the new one.
     ///
     /// # Errors
-    /// [`Fault::WitnessFiles`] when the files do not belong together, are readable by others, or have another name; [`Fault::NoRoom`].
-    pub fn key(&self, name: Option<&str>) -> Result<(Ed25519Key, WitnessKey), Failure> {
-        let path = self.folder.join(KEY);
+    /// [`Fault::WitnessFiles`] when the files do not belong together, are readable by others, or have another name, and when the key is lost;
+    /// [`Fault::ParameterInvalid`] for a new key where none is lost; [`Fault::NoRoom`].
+    pub fn key(&self, start: WitnessStart<'_>) -> Result<(Ed25519Key, WitnessKey), Failure> {
+        let (path, name) = (self.folder.join(KEY), start.name);
         let Some(pem) = read(&path)? else {
+            if self.has_signed()? && !start.new_key {
+                return Err(Failure::new(Fault::WitnessFiles).at(path.display().to_string()).remedy(
+                    "The key of this witness is gone: put it back. If it is lost, begin with --new-key and --name, and give auditors and payers the new public key.",
+                ));
+            }
             return self.make(name);
         };
+        if start.new_key {
+            return Err(Failure::new(Fault::ParameterInvalid)
+                .at("--new-key")
+                .remedy("The key of this witness is there: leave --new-key out."));
+        }
         let wrong = |remedy: &str| {
             Failure::new(Fault::WitnessFiles)
                 .at(path.display().to_string())
@@ -131,6 +154,19 @@ impl WitnessFiles {
         }
     }
 
+    /// Whether a witness had this folder: its public key is there, or a checkpoint that it confirmed.
+    fn has_signed(&self) -> Result<bool, Failure> {
+        let names = fs::read_dir(&self.folder).map_err(|error| unusable(&self.folder, error))?;
+        for entry in names {
+            let name = entry.map_err(|error| unusable(&self.folder, error))?.file_name();
+            let name = name.to_string_lossy();
+            if name == PUBLIC || name.ends_with(".checkpoint") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn make(&self, name: Option<&str>) -> Result<(Ed25519Key, WitnessKey), Failure> {
         let name = name.unwrap_or_default();
         let is_name = !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter == '+');
@@ -145,6 +181,11 @@ impl WitnessFiles {
             name: name.to_owned(),
             public: signing.public(),
         };
+        let path = self.folder.join(PUBLIC);
+        if let Some(lost) = read(&path)? {
+            // What the lost key has signed can still be verified.
+            write(&self.folder, PUBLIC_LOST, &lost)?;
+        }
         // The public key first: a key without it could not be used.
         write(&self.folder, PUBLIC, &format!("{}\n", public.text()))?;
         write(&self.folder, KEY, &pem)?;

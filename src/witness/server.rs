@@ -310,7 +310,7 @@ fn head(bytes: &[u8]) -> Result<(usize, bool), u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::witness::files::WitnessFiles;
+    use crate::witness::files::{WitnessFiles, WitnessStart};
     use tokio::net::TcpSocket;
 
     #[test]
@@ -346,7 +346,11 @@ mod tests {
     async fn t_b06_silent_connections_of_one_address_do_not_keep_others_out() {
         let folder = tempfile::tempdir().expect("a folder");
         let files = WitnessFiles::take(folder.path()).expect("a folder");
-        let desk = WitnessDesk::open(files, Some("witness.example/w1"), Vec::new()).expect("a witness");
+        let start = WitnessStart {
+            name: Some("witness.example/w1"),
+            new_key: false,
+        };
+        let desk = WitnessDesk::open(files, start, Vec::new()).expect("a witness");
         let here = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = WitnessServer::listen(here, None, desk).await.expect("listens");
         let at = server.listener.local_addr().expect("an address");

@@ -153,6 +153,7 @@ def desk(place):
     at.run("docs/auditors/README.md", role="auditor")
     at.run("docs/auditors/disclosures.md", role="auditor")
     at.run("docs/auditors/fhir.md", role="auditor")
+    at.run("docs/operators/roles.md", role="auditor")
     at.run("docs/verify.md")
     for name in ["docs/operations.md", "docs/operators/metrics.md", "docs/operators/running.md", "docs/operators/sqlite.md", "docs/operators/tracing.md",
                  "docs/operators/limits.md", "docs/operators/commands.md", "docs/operators/configuration.md", "docs/jobs.md", "conformance/README.md"]:

@@ -103,7 +103,7 @@ def screens(demo, out):
         "match-list": "causeway match list",
         "match-explain": "causeway match explain " + demo.json("match", "list")[0]["id"],
         "review-list": "causeway review list",
-        "review-show": f"causeway review show {review}",
+        "review-show": f"causeway review show {review} --reason complaint",
         "partner-list": "causeway partner list",
         "metrics": f"curl -s {demo.ops()}/metrics | grep -E '_(matches_total|store_bytes){{'",
     }

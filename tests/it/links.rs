@@ -50,7 +50,7 @@ fn links(payer: &TestPayer, patient: &str) -> Vec<Value> {
 }
 
 fn graph(payer: &TestPayer, patient: &str) -> Value {
-    payer.json_command(&["link", "graph", patient])
+    payer.json_command(&["link", "graph", patient, "--reason", "a test"])
 }
 
 #[test]
@@ -185,9 +185,9 @@ async fn a_match_links_the_new_number_once_and_partners_read_none_of_it() {
     client.matched(&token, &body).await;
     assert_eq!(links(&payer, &id), first, "the same again changes nothing");
 
-    let shown = payer.json_command(&["link", "graph", &id]);
+    let shown = graph(&payer, &id);
     let number = shown["links"][0]["value"].clone();
-    let told = payer.command(&["link", "graph", &id]);
+    let told = payer.command(&["link", "graph", &id, "--reason", "a test"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let rows = |first: &Value| {
         told.lines()

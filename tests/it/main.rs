@@ -5,6 +5,8 @@
 mod named;
 mod support;
 
+mod access_commands;
+mod access_reasons;
 mod audit_events;
 mod bad_input;
 mod batch;
@@ -104,6 +106,7 @@ mod threats_log;
 mod threats_search;
 mod threats_wire;
 mod throttle;
+mod token_races;
 mod trace;
 mod transmitter;
 mod withdrawal;

@@ -82,7 +82,7 @@ async fn reviews_are_entries_with_the_name_of_the_token_whatever_the_body_says()
     reviewer.get(&format!("reviews/{review}")).await.assert_status(200);
     let body = json!({"verdict": "take", "operator": "somebody-else", "reason": "mine"});
     reviewer.decide(&review, &body).await.assert_status(200);
-    payer.json_command(&["review", "show", &review]);
+    payer.json_command(&["review", "show", &review, "--reason", "a test"]);
     payer.json_command(&[
         "review",
         "decide",

@@ -2,10 +2,10 @@
 //! and every request has ids, limits and one line of the log, as partners' requests have.
 
 use crate::support::client::{ALL_SCOPES, Client, Reply};
-use crate::support::desk::Desk;
+use crate::support::desk::{Desk, doubtful, only_review};
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
-use causeway::http::ops::table::{Asks, CURSOR, OPS_ROUTES, OpsRoute};
+use causeway::http::ops::table::{Asks, CURSOR, OPS_ROUTES, OpsRoute, ReasonRule};
 use causeway::security::Role;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
@@ -110,9 +110,10 @@ fn the_page_of_operations_lists_every_route_as_the_table_has_it() {
 }
 
 fn documented() -> String {
-    let mut text = "| route | support | operator | reviewer | auditor | admin | parameters | answers |\n\
-                    |---|---|---|---|---|---|---|---|\n"
-        .to_owned();
+    let mut text =
+        "| route | support | operator | reviewer | auditor | admin | shows | reason | parameters | answers |\n\
+                    |---|---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
     for route in OPS_ROUTES.iter().filter(|route| route.asks != Asks::Anybody) {
         let cells: Vec<&str> = Role::ALL
             .iter()
@@ -125,10 +126,12 @@ fn documented() -> String {
             None => parameters.join(", "),
         };
         text += &format!(
-            "| `{} {}` | {} | {} | {} |\n",
+            "| `{} {}` | {} | {} | {} | {} | {} |\n",
             route.method,
             route.path.replace("{id:.+}", "{id}"),
             cells.join(" | "),
+            route.asks.shows().word(),
+            reason(route),
             parameters,
             route.text
         );
@@ -140,34 +143,58 @@ fn documented() -> String {
     text
 }
 
-/// A payer with one match, and the ids that it left.
-struct Scene {
-    payer: TestPayer,
-    client: Client,
-    patient: String,
+/// Where a reason is needed, and of whom.
+fn reason(route: &OpsRoute) -> String {
+    let Asks::Roles(roles) = route.asks else {
+        return String::new();
+    };
+    if route.reason == ReasonRule::Body {
+        return "body".to_owned();
+    }
+    let needed: Vec<&str> = roles
+        .iter()
+        .filter(|(_, sees)| route.needs_reason(*sees))
+        .map(|(role, _)| role.name())
+        .collect();
+    match needed.len() {
+        0 => String::new(),
+        some if some == roles.len() => "header".to_owned(),
+        _ => format!("header ({})", needed.join(", ")),
+    }
+}
+
+/// A payer with one match and one review, and the ids that they left.
+pub struct Scene {
+    pub payer: TestPayer,
+    pub client: Client,
+    pub patient: String,
+    pub review: String,
     grant: Value,
     /// Id of an entry of the ledger.
     entry: String,
 }
 
 impl Scene {
-    async fn start() -> Scene {
-        let (mut payer, client) = TestPayer::prepare(2);
+    pub async fn start() -> Scene {
+        let (mut payer, client) = TestPayer::prepare(4);
         payer.serve_with(&[("CAUSEWAY_LOG__LEVEL", "info")]);
         let token = client.token(ALL_SCOPES).await;
         let (patient, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
+        let asked = client.post_match(&token, doubtful(&payer, 1, 3).to_string(), &[]).await;
+        asked.assert_outcome(Fault::NoUniqueMember);
         let grants = payer.json_command(&["grant", "list"]);
         let entries = Desk::of(&payer, &client, "auditor").all("ledger").await;
         Scene {
             entry: entries[0]["id"].as_str().expect("an id").to_owned(),
             grant: grants[0].clone(),
+            review: only_review(&payer),
             payer,
             client,
             patient,
         }
     }
 
-    fn token(&self, role: &str) -> String {
+    pub fn token(&self, role: &str) -> String {
         let minted = self
             .payer
             .json_command(&["operator", "token", "--role", role, "--name", "ana"]);
@@ -175,13 +202,14 @@ impl Scene {
     }
 
     /// The path of a route with ids of things that are there, and what its parameters need.
-    fn path(&self, route: &OpsRoute) -> String {
+    pub fn path(&self, route: &OpsRoute) -> String {
         let id = |key: &str| self.grant[key].as_str().expect("an id").to_owned();
         let own = match route.path.trim_start_matches("/ops/v1") {
             path if path.starts_with("/decisions/") || path.starts_with("/trace/") => id("decision_id"),
             path if path.starts_with("/grants/{") => id("id"),
             path if path.starts_with("/consents/") => id("consent_id"),
             path if path.starts_with("/members/") => self.patient.clone(),
+            path if path.starts_with("/reviews/") => self.review.clone(),
             path if path.starts_with("/fhir/AuditEvent/") => self.entry.clone(),
             _ => "nobody".to_owned(),
         };
@@ -192,7 +220,7 @@ impl Scene {
         }
     }
 
-    fn body(&self, route: &OpsRoute) -> String {
+    pub fn body(&self, route: &OpsRoute) -> String {
         match route.path {
             path if path.ends_with("/_search") => format!("{{\"member\": \"{}\"}}", self.patient),
             "/ops/v1/retention/holds" => {
@@ -210,11 +238,15 @@ impl Scene {
     }
 
     fn request(&self, method: &str, path: &str, bearer: Option<&str>) -> reqwest::RequestBuilder {
+        self.bare(method, path, bearer)
+            .header("x-access-reason", "a test of roles")
+    }
+
+    /// The same without a reason.
+    pub fn bare(&self, method: &str, path: &str, bearer: Option<&str>) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let request = self.client.http.request(method, format!("{}{path}", self.payer.ops));
-        let request = request
-            .header("content-type", "application/json")
-            .header("x-access-reason", "a test of roles");
+        let request = request.header("content-type", "application/json");
         match bearer {
             Some(bearer) => request.bearer_auth(bearer),
             None => request,
@@ -232,7 +264,7 @@ fn is_start(route: &OpsRoute) -> bool {
     (route.method, route.path) == ("POST", "/ops/v1/exchanges")
 }
 
-async fn sent(request: reqwest::RequestBuilder) -> Reply {
+pub async fn sent(request: reqwest::RequestBuilder) -> Reply {
     Reply::of(request.send().await.expect("an answer")).await
 }
 
@@ -246,9 +278,8 @@ async fn every_role_may_use_its_routes_and_no_others() {
             let reply = scene.ask(route.method, route, Some(&bearer)).await;
             if !roles_of(route).contains(role) {
                 reply.assert_outcome(Fault::RoleMissing);
-            } else if ["/reviews/", "/exchanges/", "/release"]
-                .iter()
-                .any(|part| route.path.contains(part))
+            } else if route.path.ends_with("/decide")
+                || ["/exchanges/", "/release"].iter().any(|part| route.path.contains(part))
                 || is_start(route)
             {
                 assert!(matches!(reply.status, 400 | 404), "{what}: {}", reply.text());

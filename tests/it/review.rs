@@ -104,7 +104,7 @@ async fn each_role_sees_what_it_may_and_every_view_is_in_the_ledger() {
         field("birth")["weight"].as_f64().is_some_and(|bits| bits > 0.0),
         "{best}"
     );
-    let told = payer.command(&["review", "show", &id]);
+    let told = payer.command(&["review", "show", &id, "--reason", BECAUSE]);
     let told = String::from_utf8(told.stdout).expect("text");
     let line = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     let day = member.birth_date.to_string();
@@ -363,7 +363,7 @@ async fn two_operators_have_to_agree_where_the_policy_says_so() {
     assert_eq!(other.json()["state"], "proposed");
     let agreed = ana.decide(&id, &verdict("reject", &Value::Null, "ana")).await;
     assert_eq!(agreed.json()["state"], "rejected");
-    let said = payer.json_command(&["review", "show", &id]);
+    let said = payer.json_command(&["review", "show", &id, "--reason", BECAUSE]);
     let acts: Vec<&str> = said["acts"]
         .as_array()
         .expect("acts")
@@ -373,6 +373,28 @@ async fn two_operators_have_to_agree_where_the_policy_says_so() {
     assert_eq!(acts, ["propose", "propose", "reject"]);
     assert_eq!(payer.count("ledger_entry WHERE action = 'review.decided'"), 1);
     assert_eq!(payer.count("ledger_entry WHERE action = 'review.proposed'"), 2);
+}
+
+#[tokio::test]
+async fn who_proposes_does_not_agree_with_another_token_of_the_same_name() {
+    let (mut payer, client) = TestPayer::prepare(6);
+    let config = payer.home().join("causeway.toml");
+    let text = std::fs::read_to_string(&config).expect("a file");
+    std::fs::write(&config, format!("{text}[policy]\nreview_four_eyes = true\n")).expect("a file");
+    payer.serve();
+    let token = client.token(ALL_SCOPES).await;
+    let asked = client.post_match(&token, doubtful(&payer, 0, 3).to_string(), &[]).await;
+    asked.assert_status(422);
+    let id = only_review(&payer);
+    let place = json!(place_of(&payer, &id, 0));
+    let of = |name: &str| Desk::named(&payer, &client, "reviewer", name);
+    let proposed = of("rita").decide(&id, &verdict("confirm", &place, "ana")).await;
+    assert_eq!(proposed.json()["state"], "proposed");
+    // The body may name anybody; whose the token is counts too.
+    let refused = of("rita").decide(&id, &verdict("confirm", &place, "ben")).await;
+    refused.assert_outcome(Fault::ReviewSecondNeeded);
+    let agreed = of("rolf").decide(&id, &verdict("confirm", &place, "ben")).await;
+    assert_eq!(agreed.json()["state"], "confirmed", "{}", agreed.text());
 }
 
 #[tokio::test]
@@ -404,7 +426,7 @@ async fn a_dispute_ends_the_grant_holds_every_answer_back_and_a_person_ends_it()
         (&waiting[0]["reason"], &waiting[0]["asked_count"]),
         (&json!("disputed"), &json!(2))
     );
-    let shown = payer.json_command(&["review", "show", &id]);
+    let shown = payer.json_command(&["review", "show", &id, "--reason", BECAUSE]);
     assert!(
         shown["candidates"][0]["fields"]
             .as_array()

@@ -130,7 +130,8 @@ async fn whatever_operators_do_nothing_live_stands_on_a_doubt() {
                 }
             }
             _ => {
-                let graph = payer.json_command(&["link", "graph", &payer.member(0).patient_id]);
+                let patient = payer.member(0).patient_id;
+                let graph = payer.json_command(&["link", "graph", &patient, "--reason", BECAUSE]);
                 let last = graph["steps"].as_array().and_then(|steps| steps.last());
                 if let Some(id) = last.and_then(|step| step["id"].as_str()) {
                     // A step of a review is refused; any other is taken back.

@@ -93,7 +93,7 @@ async fn tables_fit_the_terminal_and_what_they_cut_is_accepted() {
             &["trace", &decision],
             &["disclosures", "--member", &patient],
             &["review", "list"],
-            &["review", "show", &review],
+            &["review", "show", &review, "--reason", "a test"],
             &["link", "list"],
             &["faults"],
             &["config", "--effective"],
@@ -116,7 +116,8 @@ async fn tables_fit_the_terminal_and_what_they_cut_is_accepted() {
             .map(str::to_owned)
     };
     let short = listed.lines().find_map(word).expect("the review's id, cut or whole");
-    assert_eq!(payer.json_command(&["review", "show", &short])["id"], review.as_str());
+    let shown = payer.json_command(&["review", "show", &short, "--reason", "a test"]);
+    assert_eq!(shown["id"], review.as_str());
 }
 
 #[test]

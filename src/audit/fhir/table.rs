@@ -121,7 +121,7 @@ fn told(action: Action) -> Told {
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
         | PolicyActivated | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
         | LedgerLogBegun | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],
-        RequestRefused => &[("", Activity(REFUSED))],
+        RequestRefused | OperatorRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
         ClockJumped | JobReplayed | ControlsRan | StoreBackedUp | StoreRestored | RetentionDeleted => {

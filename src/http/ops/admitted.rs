@@ -1,9 +1,42 @@
-//! Which roles may ask, and how much each is shown: the groups that rows of `super::table` name.
+//! Which roles may ask, how much each is shown, and where it says why: the groups that rows of `super::table` name.
 
-use crate::security::Role;
+use crate::security::{Role, Roles};
 
-/// How much of an answer a role is shown.
+/// What an answer shows of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shows {
+    /// No member.
+    Nothing,
+    /// Ids of Patients, which only this payer can read.
+    Ids,
+    /// Values of a person: names, dates, numbers, words.
+    Personal,
+}
+
+impl Shows {
+    /// The word of the table in docs/operations.md.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Shows::Nothing => "none",
+            Shows::Ids => "ids",
+            Shows::Personal => "personal",
+        }
+    }
+}
+
+/// Where an operator says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasonRule {
+    /// In the header, wherever the answer shows values of a person; elsewhere the header may be given.
+    WherePersonal,
+    /// In the header, always.
+    Header,
+    /// In the body.
+    Body,
+}
+
+/// How much of an answer a role is shown, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sees {
     /// All there is, which names no member.
     Yes,
@@ -28,6 +61,15 @@ impl Sees {
             Sees::Words => "words",
         }
     }
+
+    /// What that is of members.
+    pub const fn shows(self) -> Shows {
+        match self {
+            Sees::Yes | Sees::States | Sees::Levels => Shows::Nothing,
+            Sees::Ids => Shows::Ids,
+            Sees::Words => Shows::Personal,
+        }
+    }
 }
 
 /// Who may ask.
@@ -45,6 +87,23 @@ impl Asks {
         match self {
             Asks::Anybody => Some(Sees::Yes),
             Asks::Roles(roles) => roles.iter().find(|(one, _)| *one == role).map(|(_, sees)| *sees),
+        }
+    }
+
+    /// Of these roles the one that is shown the most; `None` when none of them may ask.
+    pub fn admits(self, roles: &Roles) -> Option<(Role, Sees)> {
+        let each = roles.iter().filter_map(|role| Some((role, self.sees(role)?)));
+        each.max_by_key(|(_, sees)| *sees)
+    }
+
+    /// The most that anybody is shown of members.
+    pub fn shows(self) -> Shows {
+        match self {
+            Asks::Anybody => Shows::Nothing,
+            Asks::Roles(roles) => {
+                let each = roles.iter().map(|(_, sees)| sees.shows());
+                each.max().unwrap_or(Shows::Nothing)
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `/ops/v1/fhir/AuditEvent`: the ledger as FHIR, for auditors and the tools that they have.
 //!
-//! Each look says why, in the header `X-Access-Reason`, and is in the ledger before anything is shown.
+//! Each look is in the ledger, with its reason, before anything is shown.
 
 use super::request::{JsonBody, OpsRequest};
 use crate::audit::Object;
@@ -15,14 +15,13 @@ const WHAT: &str = "audit-events";
 
 /// `GET /ops/v1/fhir/AuditEvent`.
 pub(super) async fn search(asked: &OpsRequest) -> Result<JsonBody, Failure> {
-    let reason = asked.access_reason()?;
     let payer = Arc::clone(&asked.app.ctx.payer);
     let search = EventSearch::new(asked.query.pairs(), &payer)?;
     let about = match asked.query.text("patient") {
         Some(_) => search.subject().map(patient),
         None => search.subject().map(|id| object("entity", id)),
     };
-    asked.show_for(reason, WHAT, about).await?;
+    asked.show(WHAT, about).await?;
     let store = &asked.app.ctx.store;
     store.flush().await;
     let page = store
@@ -49,14 +48,13 @@ pub(super) async fn search(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 
 /// `GET /ops/v1/fhir/AuditEvent/{id}`.
 pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
-    let reason = asked.access_reason()?;
     let id = asked.id(|| Fault::NotFound.into())?;
     let (own, payer) = (id.clone(), Arc::clone(&asked.app.ctx.payer));
     asked.app.ctx.store.flush().await;
     let found = asked.read(move |db| audit_events::one(db, &own, &payer)).await;
     let about = found.as_ref().ok().and_then(member).map(patient);
     let about = about.unwrap_or_else(|| object("AuditEvent", &id));
-    asked.show_for(reason, WHAT, Some(about)).await?;
+    asked.show(WHAT, Some(about)).await?;
     JsonBody::of(&found?)
 }
 

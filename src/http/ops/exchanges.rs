@@ -124,7 +124,7 @@ pub(super) async fn start(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let request_key = hex(&sha256(format!("{}\n{key}", asked.operator.name).as_bytes()));
     let by = WithdrawnBy::new(
         asked.operator.name.clone(),
-        asked.operator.role.name(),
+        asked.role.name(),
         "started over /ops/v1/exchanges",
         asked.correlation(),
     )?;
@@ -133,14 +133,14 @@ pub(super) async fn start(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         .app
         .ctx
         .store
-        .write(move |db| {
+        .write(asked.held(move |db| {
             let mut wish = fields.wish(db, &ctx.payer, Some(by.clone()))?;
             wish.request = Some((request_key.clone(), fields.digest()));
             if wish.correlation_id.is_none() {
                 wish.correlation_id = Some(by.correlation.correlation_id.clone());
             }
             start_in(db, &ctx, &wish)
-        })
+        }))
         .await?;
     if accepted.is_replayed {
         asked.request.extensions_mut().insert(WasReplayed);
@@ -160,7 +160,7 @@ pub(super) async fn do_act(asked: &OpsRequest, what: ExchangeAct) -> Result<Json
     let because: Because = asked.body()?;
     let by = WithdrawnBy::new(
         asked.operator.name.clone(),
-        asked.operator.role.name(),
+        asked.role.name(),
         &because.reason,
         asked.correlation(),
     )?;
@@ -170,7 +170,7 @@ pub(super) async fn do_act(asked: &OpsRequest, what: ExchangeAct) -> Result<Json
         .app
         .ctx
         .store
-        .write(move |db| act(db, &ctx, &id, what, &by))
+        .write(asked.held(move |db| act(db, &ctx, &id, what, &by)))
         .await?;
     match done {
         ActResult::Done { exchange_id } => shown(asked, exchange_id).await,

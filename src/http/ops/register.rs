@@ -54,7 +54,11 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
             None => Bytes::new(),
         };
         let asked = OpsRequest::admit(route, request, app.clone(), body).await?;
-        call(route.call, &asked).await
+        let answer = call(route.call, &asked).await?;
+        match asked.is_noted() {
+            true => Ok(answer),
+            false => Err(Failure::new(Fault::Internal).because("the ledger has no entry of what this answer shows")),
+        }
     };
     match answered.await {
         Ok(JsonBody(text)) => {

@@ -3,15 +3,16 @@
 //! Only [`OpsRequest::admit`] makes one, by the row of the table: a handler cannot run before the role was looked at.
 
 use super::query::Query;
-use super::table::{OpsRoute, Sees};
-use crate::audit::Object;
+use super::table::{OpsRoute, Sees, Shows};
+use crate::audit::{Action, LedgerEvent, Object, OperatorNote};
 use crate::consent::REASON_MAX;
 use crate::error::{Failure, Fault};
 use crate::http::bearer::bearer;
 use crate::http::request_notes::correlation_of;
 use crate::http::state::App;
-use crate::ids::{is_fhir_id, is_one_line};
-use crate::ops::viewed::{Viewer, viewed};
+use crate::ids::is_fhir_id;
+use crate::ops::viewed::{Viewer, access_reason, viewed};
+use crate::security::operator::hold;
 use crate::security::{Operator, Role};
 use crate::store::Db;
 use crate::telemetry::Correlation;
@@ -19,6 +20,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpMessage as _, HttpRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::cell::Cell;
 
 /// Items on a page.
 pub(super) const PAGE: i64 = 100;
@@ -26,9 +28,9 @@ pub(super) const PAGE: i64 = 100;
 /// The header with the reason of a look at personal data.
 const ACCESS_REASON: &str = "X-Access-Reason";
 
-/// The role of the token that was shown, for the log line.
-#[derive(Clone, Copy)]
-pub(super) struct SeenRole(pub(super) Role);
+/// The role under which the request is answered, or the roles of the token that was refused; for the log line.
+#[derive(Clone)]
+pub(super) struct SeenRole(pub(super) String);
 
 /// A request that may be answered.
 pub(super) struct OpsRequest {
@@ -36,8 +38,14 @@ pub(super) struct OpsRequest {
     pub(super) app: Data<App>,
     /// Who asks.
     pub(super) operator: Operator,
+    /// The role of the token under which it is answered: the one that is shown the most here.
+    pub(super) role: Role,
     /// How much is shown to that role here.
     pub(super) sees: Sees,
+    /// Why, from the header; empty where none is needed and none was given.
+    reason: String,
+    /// Whether the look is in the ledger.
+    noted: Cell<bool>,
     /// The parameters; all of them are known.
     pub(super) query: Query,
     body: Bytes,
@@ -60,10 +68,12 @@ impl JsonBody {
 }
 
 impl OpsRequest {
-    /// Admits the holder of the token that the request shows, if `route` is for its role.
+    /// Admits the holder of the token that the request shows, if `route` is for one of its roles. Who asks for what none of them allows is in
+    /// the ledger.
     ///
     /// # Errors
-    /// [`Fault::TokenMissing`], [`Fault::TokenInvalid`], [`Fault::RoleMissing`]; those of [`Query::of`].
+    /// [`Fault::TokenMissing`], [`Fault::TokenInvalid`], [`Fault::RoleMissing`]; those of [`Query::of`]; [`Fault::ParameterInvalid`] without a
+    /// reason where one is needed, and for one that is no line of text.
     pub(super) async fn admit(
         route: &'static OpsRoute,
         request: HttpRequest,
@@ -71,14 +81,21 @@ impl OpsRequest {
         body: Bytes,
     ) -> Result<OpsRequest, Failure> {
         let operator = app.authority.operator(&app.ctx, bearer(&request)?).await?;
-        request.extensions_mut().insert(SeenRole(operator.role));
-        let sees = route.asks.sees(operator.role).ok_or(Fault::RoleMissing)?;
+        let Some((role, sees)) = route.asks.admits(&operator.roles) else {
+            request.extensions_mut().insert(SeenRole(operator.roles.text()));
+            return Err(refused(&app, route, &operator, &correlation_of(&request)).await);
+        };
+        request.extensions_mut().insert(SeenRole(role.name().to_owned()));
         let query = Query::of(&request, route.parameters)?;
+        let reason = reason_of(&request, route.needs_reason(sees))?;
         Ok(OpsRequest {
             request,
             app,
             operator,
+            role,
             sees,
+            reason,
+            noted: Cell::new(false),
             query,
             body,
             members: route.body.unwrap_or_default(),
@@ -127,49 +144,58 @@ impl OpsRequest {
         serde_json::from_slice(&self.body).map_err(|_| refused())
     }
 
-    /// Why the operator looks, from the header `X-Access-Reason`: a URL is in logs, and a reason may name somebody.
+    /// Notes in the ledger, durably, what this operator is about to be shown, and why. Call it before anything is.
     ///
     /// # Errors
-    /// [`Fault::ParameterInvalid`] without one, and for one that is no line of text.
-    pub(super) fn access_reason(&self) -> Result<String, Failure> {
-        let given: Vec<_> = self.request.headers().get_all(ACCESS_REASON).collect();
-        let text = match given.as_slice() {
-            [one] => std::str::from_utf8(one.as_bytes()).unwrap_or_default().trim(),
-            _ => "",
-        };
-        if !is_one_line(text) || text.chars().count() > REASON_MAX {
-            let remedy = format!("Say in the header {ACCESS_REASON} why you look, in 1 to {REASON_MAX} characters.");
-            return Err(Failure::new(Fault::ParameterInvalid).at(ACCESS_REASON).remedy(remedy));
-        }
-        Ok(text.to_owned())
-    }
-
-    /// Notes in the ledger, durably, what this operator is about to be shown. Call it before anything is.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`Fault::TokenInvalid`] once the token is revoked.
     pub(super) async fn show(&self, what: &'static str, object: Option<Object>) -> Result<(), Failure> {
-        self.show_for(String::new(), what, object).await
-    }
-
-    /// [`OpsRequest::show`], with the reason why it is looked at.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(super) async fn show_for(
-        &self,
-        reason: String,
-        what: &'static str,
-        object: Option<Object>,
-    ) -> Result<(), Failure> {
+        let note = self.note();
         let viewer = Viewer {
-            operator: self.operator.name.clone(),
-            role: self.operator.role.name(),
-            reason,
+            operator: note.operator,
+            role: self.role.name(),
+            reason: note.reason,
             correlation: self.correlation(),
         };
-        let ctx = &self.app.ctx;
-        ctx.store.reserved().write(viewed(ctx, &viewer, what, object)).await
+        self.note_look(viewed(&self.app.ctx, &viewer, what, object)).await
+    }
+
+    /// Writes the entry of a look, as [`OpsRequest::show`] does.
+    ///
+    /// # Errors
+    /// Those of the store; [`Fault::TokenInvalid`] once the token is revoked.
+    pub(super) async fn note_look(
+        &self,
+        entry: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let store = &self.app.ctx.store;
+        store.reserved().write(self.held(entry)).await?;
+        self.noted.set(true);
+        Ok(())
+    }
+
+    /// Whether the ledger has what the answer shows. An answer that names members and is not noted must not leave.
+    pub(super) fn is_noted(&self) -> bool {
+        self.noted.get() || self.sees.shows() == Shows::Nothing
+    }
+
+    /// What the ledger keeps of who looks, and of why.
+    pub(super) fn note(&self) -> OperatorNote {
+        OperatorNote {
+            operator: self.operator.name.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// A write for this operator: it happens only while the token is valid.
+    pub(super) fn held<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut Db) -> Result<T, Failure> + Send + 'static,
+    ) -> impl FnMut(&mut Db) -> Result<T, Failure> + Send + 'static {
+        let mut holds = hold(&self.app.ctx, &self.operator);
+        move |db| {
+            holds(db)?;
+            work(db)
+        }
     }
 
     /// Reads the store.
@@ -194,4 +220,42 @@ impl OpsRequest {
         self.read(move |db| crate::ops::disclosures::known_partner(db, Some(&partner)))
             .await
     }
+}
+
+/// Why the operator looks, from the header `X-Access-Reason`: a URL is in logs, and a reason may name somebody.
+fn reason_of(request: &HttpRequest, is_needed: bool) -> Result<String, Failure> {
+    let given: Vec<_> = request.headers().get_all(ACCESS_REASON).collect();
+    let text = match given.as_slice() {
+        [] if !is_needed => return Ok(String::new()),
+        [one] => std::str::from_utf8(one.as_bytes()).unwrap_or_default(),
+        _ => "",
+    };
+    access_reason(text).map(str::to_owned).ok_or_else(|| {
+        let remedy = format!("Say in the header {ACCESS_REASON} why you look, in 1 to {REASON_MAX} characters.");
+        Failure::new(Fault::ParameterInvalid).at(ACCESS_REASON).remedy(remedy)
+    })
+}
+
+/// The refusal of a token whose roles do not allow `route`, with its entry: who tried what.
+async fn refused(app: &App, route: &OpsRoute, operator: &Operator, correlation: &Correlation) -> Failure {
+    let failure = Failure::new(Fault::RoleMissing);
+    let actor = Operator::actor(&operator.roles.text());
+    let mut entry = LedgerEvent::new(Action::OperatorRefused, actor, correlation.clone());
+    entry.object = Some(Object {
+        kind: "route",
+        id: format!("{} {}", route.method, route.path),
+    });
+    entry.note = Some(OperatorNote {
+        operator: operator.name.clone(),
+        reason: String::new(),
+    });
+    // It is refused in any case.
+    if let Err(failed) = app.oauth.refusals.record_event(&app.ctx, entry, &failure).await {
+        tracing::warn!(
+            fault = failed.fault().code(),
+            request.id = correlation.request_id,
+            "a refusal could not be recorded"
+        );
+    }
+    failure
 }

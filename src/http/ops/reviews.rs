@@ -5,14 +5,14 @@
 use super::pages;
 use super::request::{JsonBody, OpsRequest, PAGE};
 use super::table::Sees;
+use crate::audit::Object;
 use crate::error::{Failure, Fault};
-use crate::http::bearer::bearer;
 use crate::identity::graph::State;
 use crate::ops::disclosures::DisclosuresAsked;
 use crate::ops::links::{self, LinkFilter};
 use crate::ops::reviews::{self, DecidedReview, ReviewDetail, ReviewFilter};
+use crate::ops::viewed::patient;
 use crate::review::{self, Act, Choice, ReviewActor, ReviewerCommand};
-use crate::secret::sha256;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -45,7 +45,11 @@ pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         _ => ReviewDetail::Levels,
     };
     let id = known(asked).await?;
-    show(asked, Some(&id)).await?;
+    let object = Object {
+        kind: "Review",
+        id: id.clone(),
+    };
+    show(asked, Some(object)).await?;
     let now_ms = asked.app.ctx.clock.now_ms();
     JsonBody::of(&asked.read(move |db| reviews::one(db, &id, sight, now_ms)).await?)
 }
@@ -76,14 +80,14 @@ pub(super) async fn decide(asked: &OpsRequest) -> Result<JsonBody, Failure> {
             operator: decision.operator,
             hand: asked.operator.name.clone(),
             reason: decision.reason,
-            token: bearer(&asked.request)?.map(|token| sha256(token.as_bytes())),
+            token: Some(asked.operator.token),
             correlation: asked.correlation(),
         },
         seen: decision.version,
     };
     let id = order.review.clone();
     let ctx = &asked.app.ctx;
-    let done = ctx.store.write(review::perform(ctx, order)?).await?;
+    let done = ctx.store.write(asked.held(review::perform(ctx, order)?)).await?;
     JsonBody::of(&DecidedReview::of(&id, &done))
 }
 
@@ -125,7 +129,7 @@ pub(super) async fn edges(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         return Err(Failure::new(Fault::ParameterInvalid).at("state").remedy(remedy));
     }
     let words = asked.sees == Sees::Words;
-    show(asked, filter.member.as_deref()).await?;
+    show(asked, filter.member.as_deref().map(patient)).await?;
     let page = asked.read(move |db| links::list(db, &filter, words)).await?;
     pages::list(asked, page)
 }
@@ -133,16 +137,16 @@ pub(super) async fn edges(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/members/{id}/graph`: links, steps, the surviving view, `Patient.link` and `Linkage`.
 pub(super) async fn graph(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let id = asked.id(|| Fault::LinkUnknown.into())?;
-    show(asked, Some(&id)).await?;
+    show(asked, Some(patient(&id))).await?;
     let umb_system = asked.app.ctx.payer.umb_system.clone();
     JsonBody::of(&asked.read(move |db| links::graph(db, &id, &umb_system)).await?)
 }
 
 /// Notes in the ledger that a review, the links of a member, or a list is about to be shown.
-async fn show(asked: &OpsRequest, review: Option<&str>) -> Result<(), Failure> {
-    let (ctx, operator) = (&asked.app.ctx, &asked.operator);
-    let noted = review::viewed(ctx, operator.role.name(), &operator.name, &asked.correlation(), review);
-    ctx.store.reserved().write(noted).await
+async fn show(asked: &OpsRequest, about: Option<Object>) -> Result<(), Failure> {
+    let (note, correlation) = (asked.note(), asked.correlation());
+    let entry = review::viewed(&asked.app.ctx, asked.role.name(), note, &correlation, about);
+    asked.note_look(entry).await
 }
 
 /// The id of a review that is there.

@@ -107,7 +107,7 @@ fn by(asked: &OpsRequest) -> Result<WithdrawnBy, Failure> {
     let why: Why = asked.body()?;
     WithdrawnBy::new(
         asked.operator.name.clone(),
-        asked.operator.role.name(),
+        asked.role.name(),
         &why.reason,
         asked.correlation(),
     )
@@ -124,7 +124,7 @@ pub(super) async fn revoke_consent(asked: &OpsRequest) -> Result<JsonBody, Failu
     }
     ctx.store
         .reserved()
-        .write(consent::withdraw(ctx, id.clone(), by))
+        .write(asked.held(consent::withdraw(ctx, id.clone(), by)))
         .await?;
     one_consent(asked, id).await
 }
@@ -133,7 +133,7 @@ pub(super) async fn revoke_consent(asked: &OpsRequest) -> Result<JsonBody, Failu
 async fn revoke_opt_in(asked: &OpsRequest, id: String, by: WithdrawnBy) -> Result<JsonBody, Failure> {
     let (ctx, own_id) = (asked.app.ctx.clone(), id.clone());
     let write = move |db: &mut Db| acts::revoke_opt_in(db, &ctx, &own_id, &by).map(drop);
-    asked.app.ctx.store.reserved().write(write).await?;
+    asked.app.ctx.store.reserved().write(asked.held(write)).await?;
     let now_ms = asked.app.ctx.clock.now_ms();
     JsonBody::of(&asked.read(move |db| opt_ins::opt_in(db, &id, now_ms)).await?)
 }
@@ -145,7 +145,7 @@ pub(super) async fn revoke_grant(asked: &OpsRequest) -> Result<JsonBody, Failure
     let ctx = &asked.app.ctx;
     ctx.store
         .reserved()
-        .write(consent::end_grant(ctx, id.clone(), by))
+        .write(asked.held(consent::end_grant(ctx, id.clone(), by)))
         .await?;
     let view = view(asked.sees);
     JsonBody::of(&asked.read(move |db| grants::one(db, &id, view)).await?)

@@ -142,7 +142,8 @@ fn record(
     let request = response.request();
     let status = response.status().as_u16();
     let fault = response.response().extensions().get::<Fault>().copied();
-    let role = request.extensions().get::<SeenRole>().map_or("", |seen| seen.0.name());
+    let seen = request.extensions().get::<SeenRole>().cloned();
+    let role = seen.as_ref().map_or("", |seen| seen.0.as_str());
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(

@@ -1,4 +1,5 @@
-//! The one table of operations routes: what is registered (`super::register`), which role may ask, and how much each is shown.
+//! The one table of operations routes: what is registered (`super::register`), which role may ask, how much each is shown, and
+//! where it says why.
 //!
 //! Data only: no handler is named here. The table of routes in docs/operations.md is made from it.
 
@@ -10,73 +11,11 @@ pub use super::admitted::{Asks, Sees};
 use crate::http::notice::EndNotice;
 use actix_web::HttpRequest;
 
+pub use super::admitted::{Asks, ReasonRule, Sees, Shows};
+pub use super::call::OpsCall;
+
 /// Where the routes for machines begin.
 pub const BASE: &str = "/ops/v1";
-
-/// What a route does; the name its handler goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum OpsCall {
-    Live,
-    Ready,
-    Metrics,
-    Decisions,
-    Decision,
-    Grants,
-    GrantsSearch,
-    GrantRevoke,
-    Consents,
-    Consent,
-    ConsentRevoke,
-    Disclosures,
-    DisclosuresSearch,
-    Trace,
-    Reviews,
-    Review,
-    ReviewDecide,
-    Links,
-    MemberGraph,
-    Ledger,
-    AuditEvents,
-    AuditEvent,
-    Controls,
-    Partners,
-    Policies,
-    Faults,
-    States,
-    Jobs,
-    BulkJobs,
-    BulkRuns,
-    Exchanges,
-    Exchange,
-    ExchangeStart,
-    ExchangeCancel,
-    ExchangeReplay,
-    ExchangeSupersede,
-    ExchangePause,
-    ExchangeClose,
-    ExchangeRetract,
-    Retention,
-    Holds,
-    HoldPlace,
-    HoldRelease,
-}
-
-impl OpsCall {
-    /// The HTTP status of an answer that went well: 202 where the work goes on after it.
-    pub const fn status(self) -> u16 {
-        match self {
-            OpsCall::ExchangeStart
-            | OpsCall::ExchangeCancel
-            | OpsCall::ExchangeReplay
-            | OpsCall::ExchangeSupersede
-            | OpsCall::ExchangePause
-            | OpsCall::ExchangeClose
-            | OpsCall::ExchangeRetract => 202,
-            _ => 200,
-        }
-    }
-}
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +28,8 @@ pub struct OpsRoute {
     pub call: OpsCall,
     /// Who may ask for it.
     pub asks: Asks,
+    /// Where who asks says why.
+    pub reason: ReasonRule,
     /// The parameters it takes; any other is refused.
     pub parameters: &'static [&'static str],
     /// The members of its body, if it takes one; any other is refused.
@@ -97,6 +38,17 @@ pub struct OpsRoute {
     pub text: &'static str,
     /// The notice that it ends, if it does.
     pub ends: Option<EndNotice>,
+}
+
+impl OpsRoute {
+    /// Whether somebody who is shown so much is let in only with a reason in the header.
+    pub fn needs_reason(&self, sees: Sees) -> bool {
+        match self.reason {
+            ReasonRule::WherePersonal => sees.shows() == Shows::Personal,
+            ReasonRule::Header => true,
+            ReasonRule::Body => false,
+        }
+    }
 }
 
 /// The page after this one; documented for all lists at once.
@@ -108,11 +60,16 @@ const fn get(path: &'static str, call: OpsCall, asks: Asks, text: &'static str) 
         path,
         call,
         asks,
+        reason: ReasonRule::WherePersonal,
         parameters: &[],
         body: None,
         text,
         ends: None,
     }
+}
+
+const fn says_why(reason: ReasonRule, route: OpsRoute) -> OpsRoute {
+    OpsRoute { reason, ..route }
 }
 
 const fn list(
@@ -137,7 +94,7 @@ const fn post(path: &'static str, call: OpsCall, asks: Asks, body: &'static str,
 }
 
 const fn act(path: &'static str, call: OpsCall, text: &'static str) -> OpsRoute {
-    post(path, call, OPERATOR, "a reason", text)
+    says_why(ReasonRule::Body, post(path, call, OPERATOR, "a reason", text))
 }
 
 /// Every route of the operations side.
@@ -174,11 +131,9 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "member or member_number, partner, cursor",
             "The same, with a member number",
         ),
-        post(
+        act(
             "/ops/v1/grants/{id}/revoke",
             GrantRevoke,
-            OPERATOR,
-            "a reason",
             "Ends a grant; returns the grant",
         ),
         list(
@@ -194,11 +149,9 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             CONSENTS,
             "One consent, with its grants",
         ),
-        post(
+        act(
             "/ops/v1/consents/{id}/revoke",
             ConsentRevoke,
-            OPERATOR,
-            "a reason",
             "Withdraws a consent and ends its grants; returns the consent",
         ),
         list(
@@ -231,12 +184,15 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "Reviews that wait for a person, or those of `state` (`all` for every one)",
         ),
         get("/ops/v1/reviews/{id}", Review, REVIEW, "One review with its candidates"),
-        post(
-            "/ops/v1/reviews/{id}/decide",
-            ReviewDecide,
-            REVIEWER_DECIDES,
-            "verdict, operator, reason, where they apply candidate, hours, version,",
-            "Decides a review (docs/reviews.md)",
+        says_why(
+            ReasonRule::Body,
+            post(
+                "/ops/v1/reviews/{id}/decide",
+                ReviewDecide,
+                REVIEWER_DECIDES,
+                "verdict, operator, reason, where they apply candidate, hours, version,",
+                "Decides a review (docs/reviews.md)",
+            ),
         ),
         list(
             "/ops/v1/links",
@@ -258,18 +214,24 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["from", "to", "exchange", "correlation", CURSOR],
             "Entries of the ledger",
         ),
-        list(
-            "/ops/v1/fhir/AuditEvent",
-            AuditEvents,
-            AUDITOR,
-            &["patient", "agent", "entity", "date", "outcome", CURSOR],
-            "The ledger as FHIR AuditEvents, in a searchset",
+        says_why(
+            ReasonRule::Header,
+            list(
+                "/ops/v1/fhir/AuditEvent",
+                AuditEvents,
+                AUDITOR,
+                &["patient", "agent", "entity", "date", "outcome", CURSOR],
+                "The ledger as FHIR AuditEvents, in a searchset",
+            ),
         ),
-        get(
-            "/ops/v1/fhir/AuditEvent/{id}",
-            AuditEvent,
-            AUDITOR,
-            "One FHIR AuditEvent",
+        says_why(
+            ReasonRule::Header,
+            get(
+                "/ops/v1/fhir/AuditEvent/{id}",
+                AuditEvent,
+                AUDITOR,
+                "One FHIR AuditEvent",
+            ),
         ),
         get(
             "/ops/v1/controls",
@@ -401,6 +363,7 @@ const PLANTED: &[OpsRoute] = &[OpsRoute {
     path: "/ops/v1/planted",
     call: OpsCall::Faults,
     asks: AUDITOR_OF_LEDGER,
+    reason: ReasonRule::WherePersonal,
     parameters: &[],
     body: None,
     text: "A planted route",

@@ -1,8 +1,9 @@
 //! Authenticated requests: which partner a token and a certificate belong to.
 
 use super::*;
+use crate::secret::sha256;
 use crate::security::operator;
-use crate::security::{Operator, Role};
+use crate::security::{Operator, Role, Roles};
 
 #[tokio::test]
 async fn t_a05_a_bound_token_works_with_its_certificate_only() {
@@ -115,7 +116,7 @@ async fn t_a20_tokens_end() {
 async fn operators_tokens_carry_a_role_until_they_end() {
     let bed = Bed::new();
     let ctx = bed.ctx.clone();
-    let issued = tokio::task::spawn_blocking(move || operator::issue(&ctx, Role::Auditor, "ana", 60_000))
+    let issued = tokio::task::spawn_blocking(move || operator::issue(&ctx, &Role::Auditor.into(), "ana", 60_000))
         .await
         .expect("task")
         .expect("token");
@@ -127,8 +128,9 @@ async fn operators_tokens_carry_a_role_until_they_end() {
             .await
             .expect("an operator"),
         Operator {
-            role: Role::Auditor,
+            roles: Roles::from(Role::Auditor),
             name: "ana".to_owned(),
+            token: sha256(token.expose().as_bytes()),
         }
     );
     let fault = |result: Result<Operator, Failure>| result.err().map(|failure| failure.fault());
@@ -160,7 +162,7 @@ async fn operators_tokens_carry_a_role_until_they_end() {
         fault(bed.authority.operator(&bed.ctx, Some(token.expose())).await),
         Some(Fault::TokenInvalid)
     );
-    assert!(operator::issue(&bed.ctx, Role::Admin, "ana", operator::LIFE_MOST_MS + 1).is_err());
+    assert!(operator::issue(&bed.ctx, &Role::Admin.into(), "ana", operator::LIFE_MOST_MS + 1).is_err());
     assert!(bed.ledger().contains(&"operator.token-issued".to_owned()));
 }
 

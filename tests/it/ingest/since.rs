@@ -188,7 +188,8 @@ fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
     for (is_apart, lines) in [(false, all.len() as u64), (true, apart)] {
         let printed = Printed::default();
         let mut out = Out::new(true, false, false, Box::new(printed.clone()), Box::new(std::io::sink()));
-        exchange_received::run(&world.bed.ctx, &row.id, is_apart, &asker, &mut out).expect("shown");
+        let by = asker.note("a test");
+        exchange_received::run(&world.bed.ctx, &row.id, is_apart, (&asker, by), &mut out).expect("shown");
         let text = String::from_utf8(printed.0.lock().expect("whole").clone()).expect("text");
         let shown: Vec<serde_json::Value> = text
             .lines()
@@ -206,6 +207,7 @@ fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
     world.bed.write(move |db| withdraw(db, &id, now_ms));
     std::fs::remove_file(world.keys.path().join(KEYS_FILE)).expect("removed");
     let mut out = Out::new(true, false, false, Box::new(std::io::sink()), Box::new(std::io::sink()));
-    let gone = exchange_received::run(&world.bed.ctx, &row.id, false, &asker, &mut out).expect_err("gone");
+    let gone = exchange_received::run(&world.bed.ctx, &row.id, false, (&asker, asker.note("a test")), &mut out)
+        .expect_err("gone");
     assert_eq!(gone.fault(), Fault::NothingReceived);
 }

@@ -106,6 +106,11 @@ fn a_backup_while_others_write_is_whole_and_after_its_restore_only_a_new_log_sig
     assert_eq!(again.status.code(), Some(3), "{}", said(&again));
 
     payer.command(&["partner", "suspend", "new-payer", "--reason", "after the backup"]);
+    payer.json_command(&["policy", "activate", "balanced", "--reason", "after the backup"]);
+    payer.json_command(&["operator", "token", "--role", "auditor", "--name", "lost"]);
+    let tokens = payer.json_command(&["operator", "list"]);
+    let token = tokens[0]["id"].as_str().expect("an id").to_owned();
+    payer.json_command(&["operator", "revoke", &token]);
     let newest = covered(&payer);
     let newest = newest["note"].as_str().expect("a note");
     fs::write(payer.home().join("kept"), newest).expect("kept");
@@ -136,10 +141,11 @@ fn a_backup_while_others_write_is_whole_and_after_its_restore_only_a_new_log_sig
         "{told}"
     );
     let ended = told["ended_since"].as_array().expect("rights");
-    assert!(
-        ended.iter().any(|right| right["action"] == "partner.suspended"),
-        "{told}"
-    );
+    let has = |action: &str, id: &str| ended.iter().any(|right| right["action"] == action && right["id"] == id);
+    assert!(has("partner.suspended", "new-payer"), "{told}");
+    assert!(has("operator.token-revoked", &token), "{told}");
+    let activated = ended.iter().find(|right| right["action"] == "policy.activated");
+    assert!(activated.is_some_and(|right| right["id"].is_string()), "{told}");
     let old_store = PathBuf::from(told["old_store"].as_str().expect("a path"));
     assert_eq!(mode(&old_store), 0o600);
 

@@ -43,9 +43,17 @@ impl Witness {
     }
 
     fn start_at(folder: &Path, logs: &[&LogKey], address: &str) -> Witness {
+        Witness::start_with(folder, logs, &["--listen", address])
+    }
+
+    fn start_with(folder: &Path, logs: &[&LogKey], more: &[&str]) -> Witness {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let logs: Vec<String> = logs.iter().map(|log| log.text()).collect();
-        let mut arguments = vec!["--listen", address, "--name", "witness.example/w1"];
+        let mut arguments = vec!["--name", "witness.example/w1"];
+        arguments.extend(more);
+        if !more.contains(&"--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"]);
+        }
         logs.iter().for_each(|log| arguments.extend(["--log", log]));
         let mut child = command(folder, &arguments)
             .stdout(Stdio::piped())
@@ -190,6 +198,48 @@ async fn what_was_confirmed_outlives_the_process_and_its_key_is_its_own() {
         path.extension().is_some_and(|end| end == "checkpoint").then_some(path)
     });
     let kept = kept.expect("a checkpoint");
+    // A lost key is not replaced in silence, whatever name is given.
+    let key_file = folder.join("witness.key");
+    let lost = std::fs::read(&key_file).expect("the key");
+    std::fs::remove_file(&key_file).expect("removed");
+    for more in [
+        &[][..],
+        &["--name", "witness.example/w1"],
+        &["--name", "witness.example/w2"],
+    ] {
+        assert_eq!(
+            with(&[&["--listen", "127.0.0.1:0"], more].concat()),
+            Some(1),
+            "{more:?}"
+        );
+        assert!(!key_file.exists(), "{more:?}");
+    }
+    assert_eq!(
+        with(&["--listen", "127.0.0.1:0", "--new-key"]),
+        Some(2),
+        "a new key needs a name"
+    );
+    let renewed = Witness::start_with(&folder, &[&log.key], &["--new-key"]);
+    assert_ne!(renewed.key, key);
+    let old = std::fs::read_to_string(folder.join("witness.pub.lost")).expect("the public key of before");
+    assert_eq!(WitnessKey::parse(&old), Some(key.clone()));
+    assert_eq!(
+        renewed.add(0, &[], &log.note(&all[..1])).await,
+        (409, "2\n".to_owned()),
+        "what was confirmed is not forgotten"
+    );
+    drop(renewed);
+    assert_eq!(
+        with(&["--listen", "127.0.0.1:0", "--new-key", "--name", "witness.example/w1"]),
+        Some(2),
+        "no key is lost"
+    );
+    std::fs::write(&key_file, lost).expect("written");
+    assert_eq!(
+        with(&["--listen", "127.0.0.1:0"]),
+        Some(1),
+        "the old key beside the new public key"
+    );
     std::fs::write(&kept, "nonsense").expect("written");
     assert_eq!(with(&["--listen", "127.0.0.1:0"]), Some(1), "it does not begin anew");
 }

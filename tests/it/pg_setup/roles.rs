@@ -83,7 +83,7 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
     let asked = client.post_match(&token, doubtful(&payer, 1, 2).to_string(), &[]).await;
     assert_eq!(asked.status, 422, "{}", asked.text());
     let review = only_review(&payer);
-    payer.json_command(&["review", "show", &review]);
+    payer.json_command(&["review", "show", &review, "--reason", "a test"]);
     let desk = Operator::of(&payer, &client, "reviewer");
     let word = json!({"verdict": "reject", "operator": "o1", "reason": "another person"});
     desk.decide(&review, &word).await.assert_status(200);

@@ -41,5 +41,15 @@ async fn a_locked_table_is_answered_503_with_retry_after_and_is_not_ready() {
         until_ready(&payer.ops, Duration::from_secs(15)).await;
         client.get(&token, &path).await.assert_status(200);
     }
+    // Those of whom a file is: a download needs them, and nothing else does.
+    for table in ["disclosed_file", "disclosed_share"] {
+        let mut other = payer.db();
+        let Db::Pg(holder) = &mut other else { unreachable!() };
+        let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        holder.batch_execute(&lock).expect("a lock");
+        assert!(!is_ready(&payer.ops).await, "{table} is locked");
+        holder.batch_execute("ROLLBACK").expect("let go");
+        until_ready(&payer.ops, Duration::from_secs(15)).await;
+    }
     assert!(!payer.log().contains("SV-004"), "{}", payer.log());
 }

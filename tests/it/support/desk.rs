@@ -55,8 +55,7 @@ impl<'a> Desk<'a> {
     pub async fn all(&self, path: &str) -> Vec<Value> {
         let (mut items, mut url) = (Vec::new(), format!("{}{path}", self.base));
         loop {
-            let sent = self.client.http.get(&url).bearer_auth(&self.token).send().await;
-            let reply = Reply::of(sent.expect("an answer")).await;
+            let reply = self.fetch(&url).await;
             reply.assert_status(200);
             let page = reply.json();
             items.extend(page["items"].as_array().expect("items").iter().cloned());
@@ -68,7 +67,18 @@ impl<'a> Desk<'a> {
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        let url = format!("{}{path}", self.base);
+        self.fetch(&format!("{}{path}", self.base)).await
+    }
+
+    /// Gets what is at a whole URL, with a reason where values of a person are shown.
+    async fn fetch(&self, url: &str) -> Reply {
+        let path = url.strip_prefix(&self.base).unwrap_or_default();
+        if ["reviews/", "links", "members/"]
+            .iter()
+            .any(|start| path.starts_with(start))
+        {
+            return self.look(url, BECAUSE).await;
+        }
         let sent = self.client.http.get(url).bearer_auth(&self.token).send().await;
         Reply::of(sent.expect("an answer")).await
     }
@@ -147,7 +157,7 @@ pub fn decided(payer: &TestPayer, id: &str, what: &[&str], operator: &str) {
 
 /// The place of a member among the candidates of a review.
 pub fn place_of(payer: &TestPayer, id: &str, index: u64) -> String {
-    let shown = payer.json_command(&["review", "show", id]);
+    let shown = payer.json_command(&["review", "show", id, "--reason", BECAUSE]);
     let patient = payer.member(index).patient_id;
     let candidates = shown["candidates"].as_array().expect("candidates");
     let found = candidates.iter().find(|one| one["patient_id"] == patient.as_str());
