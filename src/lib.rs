@@ -11,6 +11,7 @@ pub mod consent;
 pub mod context;
 pub mod demo;
 pub mod dev;
+pub mod erasure;
 pub mod error;
 pub mod exchange;
 pub mod failpoint;

@@ -2,6 +2,7 @@
 
 use crate::audit::sequencer as of_ledger;
 use crate::bulk;
+use crate::erasure::{ERASE, POINTS as OF_ERASURE};
 use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
 use crate::exchange::steps::JUDGE_AGAIN;
 use crate::exchange::watch::WATCH;
@@ -46,6 +47,7 @@ fn all() -> Vec<String> {
         &ROSTER,
         &WATCH,
         &JUDGE_AGAIN,
+        &ERASE,
     ];
     let of_kinds = kinds
         .into_iter()
@@ -57,5 +59,6 @@ fn all() -> Vec<String> {
         .chain(bulk::failpoints::all())
         .chain(of_kinds)
         .chain(of_ledger::POINTS.map(|point| format!("{}.{point}", of_ledger::POINT)))
+        .chain(OF_ERASURE.map(|point| format!("{}.{point}", ERASE.name)))
         .collect()
 }

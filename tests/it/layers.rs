@@ -13,6 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["dev"],
     &["http"],
     &["ops"],
+    &["erasure"],
     &["bulk"],
     &["exchange", "member_match", "release"],
     &["records", "consent", "review", "policy"],
