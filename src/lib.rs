@@ -12,6 +12,7 @@ pub mod context;
 pub mod controls;
 pub mod demo;
 pub mod dev;
+pub mod erasure;
 pub mod error;
 pub mod exchange;
 pub mod failpoint;

@@ -4,6 +4,7 @@
 //! finally `{"exit":n}`. The socket is a file of mode 0600 next to the store, so that only users who could open the store can use it. The
 //! kernel says which user that is (SO_PEERCRED). This module does not interpret commands: [`RunCommand`] runs them.
 
+use crate::bulk::files::BulkFiles;
 use crate::context::Context;
 use crate::terminal::{Exit, Out, Screen};
 use serde::Deserialize as _;
@@ -28,7 +29,7 @@ const LINE_BYTES: u64 = 4 * 1024 * 1024;
 const COMING: Duration = Duration::from_secs(10);
 
 /// A command that was sent over the socket.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SentCommand {
     /// The arguments of the process that sent it, beginning with the program name.
     pub args: Vec<String>,
@@ -44,6 +45,17 @@ pub struct SentCommand {
     pub on_loopback: bool,
     /// The folder of the server's own files.
     pub data_folder: PathBuf,
+    /// The files of bulk jobs.
+    pub files: BulkFiles,
+}
+
+/// What the server's configuration allows a command.
+#[derive(Clone)]
+pub struct SocketSite {
+    /// Whether the server can only be reached from this machine.
+    pub on_loopback: bool,
+    /// The files of bulk jobs.
+    pub files: BulkFiles,
 }
 
 /// Runs a command on the store of this process. It prints answers to the first stream and text for people to the second.
@@ -55,12 +67,12 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens at `path`, in the folder of the server's own files; `run` runs each command on a thread of its own. A socket file that a crash left behind is replaced. `on_loopback`
-    /// says whether the server can only be reached from this machine.
+    /// Listens at `path`, in the folder of the server's own files; `run` runs each command on a thread of its own. A socket file that a crash
+    /// left behind is replaced.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn listen(path: &Path, ctx: &Context, on_loopback: bool, run: RunCommand) -> std::io::Result<AdminSocket> {
+    pub fn listen(path: &Path, ctx: &Context, site: SocketSite, run: RunCommand) -> std::io::Result<AdminSocket> {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -76,9 +88,9 @@ impl AdminSocket {
                 while Arc::strong_count(&running) > COMMANDS {
                     std::thread::sleep(PAUSE);
                 }
-                let (ctx, running, folder) = (ctx.clone(), Arc::clone(&running), folder.clone());
+                let (ctx, running, folder, site) = (ctx.clone(), Arc::clone(&running), folder.clone(), site.clone());
                 let _ = std::thread::Builder::new().name("admin-command".into()).spawn(move || {
-                    serve(stream, &ctx, (on_loopback, folder), run);
+                    serve(stream, &ctx, (site, folder), run);
                     drop(running);
                 });
             }
@@ -95,7 +107,7 @@ impl Drop for AdminSocket {
     }
 }
 
-fn serve(stream: UnixStream, ctx: &Context, (on_loopback, data_folder): (bool, PathBuf), run: RunCommand) {
+fn serve(stream: UnixStream, ctx: &Context, (site, data_folder): (SocketSite, PathBuf), run: RunCommand) {
     let Ok(reading) = stream.try_clone() else { return };
     let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else {
         return;
@@ -128,8 +140,9 @@ fn serve(stream: UnixStream, ctx: &Context, (on_loopback, data_folder): (bool, P
         uid: peer.uid.as_raw(),
         // A client of an older version does not send it.
         screen: Screen::deserialize(&request["screen"]).unwrap_or_default(),
-        on_loopback,
+        on_loopback: site.on_loopback,
         data_folder,
+        files: site.files,
     };
     let frames = |kind| {
         Box::new(Frames {

@@ -12,6 +12,7 @@ use crate::bulk::files::BulkFiles;
 use crate::bulk::group_match::MatchStep;
 use crate::config::Config;
 use crate::context::Context;
+use crate::erasure::ErasureStep;
 use crate::error::Failure;
 use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use crate::exchange::{self, watch};
@@ -68,6 +69,7 @@ pub fn start(
         keep_ms,
     }));
     steps.push(end::of_groups(config.bulk.group_ms));
+    steps.push(Arc::new(ErasureStep { files: files.clone() }));
     if let Some(access) = access {
         steps.push(Arc::new(AskInBulk {
             access: access.clone(),

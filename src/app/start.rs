@@ -1,6 +1,6 @@
 //! Starts a server from its configuration. Slow steps run on a thread of their own, so that a signal can interrupt the start.
 
-use super::admin::{AdminSocket, RunCommand, SOCKET};
+use super::admin::{AdminSocket, RunCommand, SOCKET, SocketSite};
 use super::descriptors;
 use super::notes::{note, note_jump};
 use super::service::ServerService;
@@ -139,7 +139,10 @@ pub fn listen(app: Data<App>, commands: RunCommand, extra: Option<Extra>) -> Res
             AdminSocket::listen(
                 &app.config.data_folder().join(SOCKET),
                 &app.ctx,
-                app.config.server.is_on_loopback(),
+                SocketSite {
+                    on_loopback: app.config.server.is_on_loopback(),
+                    files: app.bulk.clone(),
+                },
                 commands,
             )
             .map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?,

@@ -12,19 +12,20 @@ impl LedgerEvent {
     /// commitments are derived from `salt`, the secret of this entry.
     pub fn bytes(&self, at_us: i64, salt: &[u8; 32]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1_024);
-        let salts = Mac::new(salt);
-        self.write(&mut bytes, at_us, &mut Commitments::Made(&salts));
+        self.write(&mut bytes, at_us, &mut Commitments::made(salt));
         bytes
     }
 
     /// Returns the bytes of an entry whose grant is not known yet, in four pieces. Between them belong: the commitment to the consent's id,
-    /// the rule of its consent note (`regular` or `sensitive`), and the commitment to the object's id.
-    pub fn pieces(&self, at_us: i64) -> [Vec<u8>; 4] {
-        let (mut bytes, mut holes) = (Vec::with_capacity(1_024), Vec::new());
-        self.write(&mut bytes, at_us, &mut Commitments::Left(&mut holes));
+    /// the rule of its consent note (`regular` or `sensitive`), and the commitment to the object's id. `salt` is as in [`LedgerEvent::bytes`].
+    pub fn pieces(&self, at_us: i64, salt: &[u8; 32]) -> [Vec<u8>; 4] {
+        let mut bytes = Vec::with_capacity(1_024);
+        let mut commitments = Commitments::left(salt);
+        self.write(&mut bytes, at_us, &mut commitments);
         let mut pieces: [Vec<u8>; 4] = Default::default();
         let mut from = 0;
-        for (piece, to) in pieces.iter_mut().zip(holes.iter().copied().chain([bytes.len()])) {
+        let holes = commitments.holes.unwrap_or_default();
+        for (piece, to) in pieces.iter_mut().zip(holes.into_iter().chain([bytes.len()])) {
             *piece = bytes[from..to].to_vec();
             from = to;
         }
@@ -52,13 +53,20 @@ impl LedgerEvent {
             root.object("consent", |note| {
                 note.text("decision", consent.decision);
                 note.commitment("id_commit", "consent", &consent.id, commitments);
-                match commitments {
-                    Commitments::Made(_) => note.text("rule", consent.rule),
-                    Commitments::Left(holes) => note.hole("rule", holes),
+                match &mut commitments.holes {
+                    None => note.text("rule", consent.rule),
+                    Some(holes) => note.hole("rule", holes),
                 }
             });
         }
-        root.text("correlation_id", &self.correlation.correlation_id);
+        match self.correlation.own_request_id() {
+            // The caller chose it, and it may be a member's number.
+            Some(_) => {
+                let digest = commitments.of("correlation", &self.correlation.correlation_id);
+                root.hex("correlation_commit", &digest);
+            }
+            None => root.text("correlation_id", &self.correlation.correlation_id),
+        }
         if !self.counts.is_empty() {
             root.object("counts", |counts| {
                 for (what, number) in &self.counts {
@@ -79,6 +87,7 @@ impl LedgerEvent {
         }
         root.opt("exchange", self.exchange.as_deref());
         root.opt("interaction", self.interaction.map(RestCall::code));
+        root.opt("legal_basis", self.legal_basis);
         if let Some(members) = &self.members {
             root.object("members", |note| {
                 note.number("count", members.count);
@@ -125,11 +134,33 @@ impl LedgerEvent {
 }
 
 /// How values with a commitment are written.
-enum Commitments<'h> {
-    /// As their commitments. The key derives the salts of the fields.
-    Made(&'h Mac),
-    /// As empty strings, whose positions are recorded.
-    Left(&'h mut Vec<usize>),
+struct Commitments<'s> {
+    secret: &'s [u8; 32],
+    /// Derives the salts of the fields; made with the first commitment.
+    salts: Option<Mac>,
+    /// The positions of the values that are left out, which are written as empty strings. None: all are written as their commitments.
+    holes: Option<Vec<usize>>,
+}
+
+impl<'s> Commitments<'s> {
+    fn made(secret: &'s [u8; 32]) -> Self {
+        Commitments {
+            secret,
+            salts: None,
+            holes: None,
+        }
+    }
+
+    fn left(secret: &'s [u8; 32]) -> Self {
+        Commitments {
+            holes: Some(Vec::new()),
+            ..Commitments::made(secret)
+        }
+    }
+
+    fn of(&mut self, field: &str, value: &str) -> [u8; 32] {
+        digest_of(field, self.salts.get_or_insert_with(|| Mac::new(self.secret)), value)
+    }
 }
 
 /// Returns what is hashed before the value of a commitment: `"px-audit-v1" || field || salt`.
@@ -210,9 +241,9 @@ impl<'b> Fields<'b> {
     }
 
     fn commitment(&mut self, key: &str, field: &str, value: &str, how: &mut Commitments<'_>) {
-        match how {
-            Commitments::Made(salts) => self.hex(key, &digest_of(field, salts, value)),
-            Commitments::Left(holes) => self.hole(key, holes),
+        match &mut how.holes {
+            None => self.hex(key, &how.of(field, value)),
+            Some(holes) => self.hole(key, holes),
         }
     }
 
@@ -317,11 +348,35 @@ mod tests {
     }
 
     #[test]
+    fn a_callers_correlation_id_is_only_committed_to() {
+        let of = |caller: Option<&str>| {
+            let correlation = Correlation::of("r-1".into(), [1; 8], caller, None, None);
+            let entry = LedgerEvent::new(Action::MatchBegun, Actor::default(), correlation);
+            let whole = entry.bytes(1_000_000, &[7; 32]);
+            assert_eq!(entry.pieces(1_000_000, &[7; 32]).concat(), whole);
+            serde_json::from_slice::<Value>(&whole).expect("JSON")
+        };
+        let theirs = of(Some("M-0001"));
+        assert_eq!(theirs.get("correlation_id"), None);
+        assert_eq!(
+            theirs["correlation_commit"],
+            commitment("correlation", &[7; 32], "M-0001")
+        );
+        assert!(!theirs.to_string().contains("M-0001"), "{theirs}");
+        let ours = of(None);
+        assert_eq!(
+            (&ours["correlation_id"], &ours["request_id"]),
+            (&"r-1".into(), &"r-1".into())
+        );
+        assert_eq!(ours.get("correlation_commit"), None);
+    }
+
+    #[test]
     fn pieces_and_what_belongs_between_them_are_the_bytes() {
         let mut entry = LedgerEvent::new(
             Action::DisclosureBegun,
             Actor::default(),
-            Correlation::internal("r".into()),
+            Correlation::of("r".into(), [1; 8], Some("theirs"), None, None),
         );
         entry.object = Some(Object {
             kind: "Patient",
@@ -340,7 +395,7 @@ mod tests {
         ];
         let mut between = between.into_iter();
         let put_together: Vec<u8> = entry
-            .pieces(1_000_000)
+            .pieces(1_000_000, &[7; 32])
             .into_iter()
             .flat_map(|piece| [piece, between.next().unwrap_or_default()].concat())
             .collect();

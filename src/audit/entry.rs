@@ -72,6 +72,7 @@ actions! {
     LedgerLogBegun => "ledger.log-begun",
     StoreBackedUp => "store.backed-up",
     StoreRestored => "store.restored",
+    MemberErased => "member.erased",
     JobReplayed => "job.replayed",
     RetentionDeleted => "retention.deleted",
     HoldPlaced => "retention.hold-placed",
@@ -179,7 +180,7 @@ pub struct EntryOutcome {
     pub class: &'static str,
     /// HTTP status of the answer, if any.
     pub http: Option<u16>,
-    /// Fault code, or the decision of a review.
+    /// Fault code, the decision of a review, or why a member was erased.
     pub reason: Option<&'static str>,
 }
 
@@ -240,11 +241,13 @@ pub struct LedgerEvent {
     pub exchange: Option<String>,
     /// The interaction of FHIR, for a disclosure.
     pub interaction: Option<RestCall>,
+    /// The law under which a member was erased inside the time for which records must be kept.
+    pub legal_basis: Option<&'static str>,
     /// The step of the exchange, and which attempt of it.
     pub step: Option<(&'static str, u32)>,
     /// The outcome.
     pub outcome: EntryOutcome,
-    /// The ids of the request.
+    /// The ids of the request. A correlation id that the caller chose goes into the entry as a commitment only.
     pub correlation: Correlation,
     /// SHA-256 of the request body as received.
     pub request_digest: Option<[u8; 32]>,
@@ -286,6 +289,7 @@ impl LedgerEvent {
             object: None,
             exchange: None,
             interaction: None,
+            legal_basis: None,
             step: None,
             outcome: EntryOutcome {
                 class: "ok",

@@ -47,7 +47,7 @@ pub fn unfilled(entry: &LedgerEvent, id: &str, at_us: i64) -> Unfilled {
         partner_id: entry.partner.clone(),
         correlation_id: entry.correlation.correlation_id.clone(),
         request_id: entry.correlation.own_request_id().map(str::to_owned),
-        pieces: entry.pieces(at_us),
+        pieces: entry.pieces(at_us, &salt),
         consent_prefix: commitment_prefix("consent", &salt),
         object_prefix: commitment_prefix("object", &salt),
         salt,

@@ -2,6 +2,7 @@
 //! run the command. What the server's own configuration allows a command stands beside it.
 
 use crate::audit::{Object, OperatorNote};
+use crate::bulk::files::BulkFiles;
 use crate::config::Config;
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
@@ -20,7 +21,7 @@ pub const HOST: &str = "host";
 const INPUT_BYTES: u64 = 4_096;
 
 /// Who gave a command.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CommandAsker {
     /// User id on this host.
     pub uid: u32,
@@ -30,6 +31,8 @@ pub struct CommandAsker {
     pub on_loopback: bool,
     /// The folder of the server's own files, where the keys are that seal what other payers send.
     pub data_folder: PathBuf,
+    /// The files of bulk jobs.
+    pub files: BulkFiles,
 }
 
 impl CommandAsker {
@@ -54,6 +57,7 @@ impl CommandAsker {
             input,
             on_loopback: config.server.is_on_loopback(),
             data_folder: config.data_folder(),
+            files: BulkFiles::new(config),
         })
     }
 

@@ -82,6 +82,24 @@ pub enum AuditCommand {
         #[arg(long)]
         operator: Option<String>,
     },
+    /// Erase what opens the entries about a member, and with --record the member's record; every proof stays valid
+    #[command(after_help = super::audit_erase::EXAMPLES)]
+    EraseSubject {
+        /// The member: `Patient/ID`, an id, or - for a member number on standard input
+        member: String,
+        /// Why: member-request, legal-order, retention-over, recorded-in-error or test-data
+        #[arg(long, value_name = "CODE")]
+        reason: String,
+        /// The law that demands it while records must be kept: court-order, regulator-order, state-law or no-duty-to-keep
+        #[arg(long, value_name = "CODE")]
+        legal_basis: Option<String>,
+        /// Erase the record too, and everything that was made of it, decided about it or received
+        #[arg(long)]
+        record: bool,
+        /// Only tell what there is, and whether it may be erased
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the last signed checkpoint, with the lines of the witnesses that have confirmed it
     Checkpoint {
         /// The last one that a witness has confirmed instead
@@ -96,6 +114,19 @@ impl AuditArgs {
     /// Whether the command begins a log, for which it needs the folder of keys besides the store.
     pub fn begins_log(&self) -> bool {
         matches!(&self.command, AuditCommand::NewLog { .. })
+    }
+
+    /// Whether the command erases a member.
+    pub fn erases(&self) -> bool {
+        matches!(&self.command, AuditCommand::EraseSubject { .. })
+    }
+
+    /// The member that the command names.
+    pub fn member(&self) -> Option<&str> {
+        match &self.command {
+            AuditCommand::EraseSubject { member, .. } => Some(member),
+            _ => None,
+        }
     }
 
     /// Whether the command reads a store: it does not when it verifies an export.
@@ -184,6 +215,7 @@ pub fn on_store(
             Ok(Exit::Done)
         }
         AuditCommand::Checkpoint { witnessed } => checkpoint(ctx, &log, *witnessed, out),
+        AuditCommand::EraseSubject { .. } => Err(Fault::ParameterInvalid.into()),
         AuditCommand::NewLog { .. } => {
             Err(Failure::new(Fault::StoreBusy).remedy("Stop the server, and give the command again."))
         }

@@ -9,6 +9,7 @@ use crate::error::{Failure, Fault};
 use crate::secret::hex;
 use crate::security::vault::{KEYS_FILE, Vault};
 use crate::store::Db;
+use crate::store::backups::{self, BackupRow};
 use crate::telemetry::Correlation;
 use crate::terminal::{Exit, Out};
 use clap::Args;
@@ -27,8 +28,13 @@ use std::time::{Duration, Instant};
 pub struct BackupArgs {
     /// A folder that is not there yet, or is empty
     pub folder: PathBuf,
+    /// After how many days you will delete it: `audit erase-subject` lists the backups that still have what it erased
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub keep_days: Option<u16>,
 }
 
+/// A day, in milliseconds.
+const DAY_MS: i64 = 24 * 3_600_000;
 /// How often a line of progress is printed.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -94,6 +100,10 @@ pub fn run(args: &BackupArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
     let path = std::path::absolute(path).map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     let keys = received_keys(&asker.data_folder)?;
     let folder = cwd.join(&args.folder);
+    let place = BackupPlace {
+        folder: folder.display().to_string(),
+        keep_days: args.keep_days,
+    };
     let mut shown = ProgressShown::of(out);
     let made = backup::make(
         &path,
@@ -101,7 +111,7 @@ pub fn run(args: &BackupArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
         keys,
         &ctx.clock,
         &mut |progress| shown.show(progress, out),
-        |sum, bytes| record(ctx, asker, sum, bytes),
+        |sum, bytes| record(ctx, asker, &place, sum, bytes),
     );
     shown.clear();
     let (manifest, sum) = made?;
@@ -119,8 +129,15 @@ fn received_keys(data_folder: &Path) -> Result<Vec<String>, Failure> {
     Ok(vault.secrets("").map(|(id, _)| id.to_owned()).collect())
 }
 
-/// Records that a copy of the store was made: who made it, its size, and the digest of its manifest.
-fn record(ctx: &Context, asker: &CommandAsker, sum: [u8; 32], bytes: u64) -> Result<(), Failure> {
+/// Where a backup is, and for how long.
+struct BackupPlace {
+    folder: String,
+    keep_days: Option<u16>,
+}
+
+/// Records that a copy of the store was made: who made it, its size, and the digest of its manifest; and that what is erased later is still
+/// in it.
+fn record(ctx: &Context, asker: &CommandAsker, place: &BackupPlace, sum: [u8; 32], bytes: u64) -> Result<(), Failure> {
     let now_us = ctx.clock.now_us();
     let entry_id = ctx.ids.new_id(now_us / 1000);
     let actor = Actor {
@@ -131,7 +148,18 @@ fn record(ctx: &Context, asker: &CommandAsker, sum: [u8; 32], bytes: u64) -> Res
     entry.note = Some(asker.note(""));
     entry.response_digest = Some(sum);
     entry.bytes = Some(bytes);
-    let write = move |db: &mut Db| ledger::append(db, &entry, &entry_id, now_us);
+    let row = BackupRow {
+        entry_id: entry_id.clone(),
+        made_ms: now_us / 1000,
+        folder: place.folder.clone(),
+        bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+        sha256: sum.to_vec(),
+        expires_ms: place.keep_days.map(|days| now_us / 1000 + i64::from(days) * DAY_MS),
+    };
+    let write = move |db: &mut Db| {
+        backups::put(db, &row)?;
+        ledger::append(db, &entry, &entry_id, now_us)
+    };
     ctx.store.reserved().write_blocking(write)
 }
 

@@ -4,6 +4,7 @@ mod args;
 mod ask_reason;
 pub mod asker;
 pub mod audit;
+mod audit_erase;
 mod audit_keys;
 mod audit_new_log;
 pub mod backup;
@@ -189,6 +190,7 @@ pub fn on_store(
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
+        Command::Audit(args) if args.erases() => audit_erase::run(args, ctx, asker, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
         Command::Backup(args) => backup::run(args, ctx, cwd, asker, out),
         Command::Retention(args) => retention::run(args, ctx, asker, out),
@@ -216,6 +218,7 @@ pub fn run_sent(
         input: sent.input.clone(),
         on_loopback: sent.on_loopback,
         data_folder: sent.data_folder.clone(),
+        files: sent.files.clone(),
     };
     let mut out = Out::new(cli.common.json, cli.common.quiet, false, stdout, stderr).on(sent.screen);
     on_store(&cli.command, ctx, &sent.cwd, &asker, &mut out).unwrap_or_else(|failure| report(&failure, &mut out))

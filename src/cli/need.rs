@@ -19,12 +19,12 @@ pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
         | Command::Trace(_)
-        | Command::Audit(_)
         | Command::Backup(_)
         | Command::Disclosures(_)
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,
+        Command::Audit(args) => !args.erases(),
         Command::Partner(args) => matches!(
             args.command,
             PartnerCommand::Show { .. } | PartnerCommand::List | PartnerCommand::Check { .. }
@@ -57,7 +57,7 @@ pub fn of(command: &Command) -> StoreNeed {
     if reads { StoreNeed::Read } else { StoreNeed::Write }
 }
 
-/// What a command was given for `--member`, where it takes a member; `-` asks for standard input.
+/// What a command was given as a member, where it takes a member; `-` asks for standard input.
 pub fn member_of(command: &Command) -> Option<&str> {
     match command {
         Command::Disclosures(args) => Some(args.member.as_str()),
@@ -65,6 +65,7 @@ pub fn member_of(command: &Command) -> Option<&str> {
         Command::Grant(args) => args.member(),
         Command::Records(args) => args.member(),
         Command::Retention(args) => args.member(),
+        Command::Audit(args) => args.member(),
         _ => None,
     }
 }

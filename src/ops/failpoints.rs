@@ -2,6 +2,7 @@
 
 use crate::audit::sequencer as of_ledger;
 use crate::bulk;
+use crate::erasure::{ERASE, POINTS as OF_ERASURE};
 use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
 use crate::exchange::steps::JUDGE_AGAIN;
 use crate::exchange::watch::WATCH;
@@ -49,6 +50,7 @@ fn all() -> Vec<String> {
         &WATCH,
         &JUDGE_AGAIN,
         &RETENTION,
+        &ERASE,
     ];
     let of_kinds = kinds
         .into_iter()
@@ -61,5 +63,6 @@ fn all() -> Vec<String> {
         .chain(of_kinds)
         .chain(of_retention::POINTS.map(|point| format!("{}.{point}", of_retention::POINT)))
         .chain(of_ledger::POINTS.map(|point| format!("{}.{point}", of_ledger::POINT)))
+        .chain(OF_ERASURE.map(|point| format!("{}.{point}", ERASE.name)))
         .collect()
 }

@@ -19,7 +19,7 @@ pub struct LedgerItem {
     pub index: Option<i64>,
     /// When it was appended.
     pub at: String,
-    /// The members of the entry, as they are hashed.
+    /// The members of the entry, as they are hashed; and the correlation id, where the entry only commits to it.
     #[serde(flatten)]
     pub entry: Map<String, Value>,
     /// Who acted, where an operator did.
@@ -49,11 +49,17 @@ pub fn list(db: &mut Db, filter: &LedgerFilter) -> Result<OpsPage<LedgerItem>, F
 }
 
 fn item(row: LedgerEntry) -> Result<LedgerItem, Failure> {
+    let mut entry: Map<String, Value> =
+        serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+    // After an erasure the row has this server's own id of the request in its place.
+    entry
+        .entry("correlation_id")
+        .or_insert_with(|| Value::String(row.correlation_id));
     Ok(LedgerItem {
         id: row.id,
         index: row.index,
         at: rfc3339_ms(row.at_us / 1000),
-        entry: serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?,
+        entry,
         operator: row.operator,
         note: row.reason.filter(|reason| !reason.is_empty()),
     })

@@ -7,6 +7,7 @@ pub mod bring_up;
 pub mod compartment;
 pub mod demographics;
 pub mod dependencies;
+pub mod erased;
 pub mod gate;
 pub mod import;
 pub mod index;

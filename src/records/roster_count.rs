@@ -39,6 +39,16 @@ pub fn count_telling(ctx: &Context, tell: &mut dyn FnMut(u64, u64)) -> Result<()
         .write_blocking(move |db| roster::put(db, &facts, now_ms))
 }
 
+/// Counts the roster and stores its state, whether that is due or not.
+///
+/// # Errors
+/// Those of the store.
+pub fn count_anew(ctx: &Context) -> Result<(), Failure> {
+    let facts = facts(&ctx.store, &mut |_| ())?;
+    let now_ms = ctx.clock.now_ms();
+    ctx.store.write_blocking(move |db| roster::put(db, &facts, now_ms))
+}
+
 fn facts(store: &Store, tell: &mut dyn FnMut(u64)) -> Result<Facts, Failure> {
     let (mut facts, mut after, mut done) = (Facts::default(), 0, 0);
     loop {

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 mod append;
 mod calls;
+mod clean;
 mod counts;
 mod large;
 mod pay;

@@ -6,6 +6,7 @@
 mod alone;
 pub mod attachments;
 pub mod authorizations;
+pub mod backups;
 pub mod beginnings;
 pub mod begun;
 pub mod bulk;
@@ -30,6 +31,9 @@ pub mod ends;
 pub mod enrolments;
 pub mod entries;
 pub mod entry_search;
+pub mod erased_entries;
+pub mod erased_record;
+pub mod erasures;
 pub mod exchanges;
 mod failure;
 mod file;

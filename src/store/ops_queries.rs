@@ -127,6 +127,7 @@ pub struct LedgerEntry {
     pub id: String,
     pub index: Option<i64>,
     pub at_us: i64,
+    pub correlation_id: String,
     pub entry: Vec<u8>,
     /// The operator who acted and the reason, when it was an operator.
     pub operator: Option<String>,
@@ -215,6 +216,7 @@ pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Fa
             ledger_entry::id,
             ledger_leaf::idx.nullable(),
             ledger_entry::at_us,
+            ledger_entry::correlation_id,
             ledger_entry::entry,
             operator_note::operator.nullable(),
             operator_note::reason.nullable(),

@@ -1,6 +1,7 @@
 //! What the roles of a PostgreSQL store may do: the GRANT statements for a role, and which rights a role lacks.
 //!
-//! The owner changes the schema. The data role reads and writes rows, but can only append to the ledger. The reading role only reads.
+//! The owner changes the schema. The data role reads and writes rows, but can only append to the ledger, and empty what opens its commitments
+//! when a member is erased. The reading role only reads.
 
 use super::connection::Db;
 use crate::error::Failure;
@@ -20,6 +21,10 @@ const APPENDED: [&str; 7] = [
     "disclosed_file",
     "disclosed_share",
 ];
+/// Those of them whose rows about a member are deleted when the member is erased.
+const ERASED_ROWS: [&str; 2] = ["disclosed_share", "ledger_subject"];
+/// The columns of the ledger that are emptied then. What its tree commits to is none of them.
+const ERASED_COLUMNS: &str = "correlation_id, request_id, subject, subject_salt";
 /// The table of applied migrations, which only the owner writes.
 const VERSIONS: &str = "__diesel_schema_migrations";
 
@@ -29,6 +34,7 @@ pub const TABLES: &[&str] = &[
     "assertion_seen",
     "attachment",
     "authorization_dependency",
+    "backup_made",
     "bulk_acknowledgement",
     "bulk_file",
     "bulk_job",
@@ -46,6 +52,7 @@ pub const TABLES: &[&str] = &[
     "disclosed_share",
     "disclosure_end_state",
     "enrolment",
+    "erasure",
     "exchange",
     "exchange_ask",
     "exchange_missing",
@@ -151,6 +158,9 @@ pub fn grants(grant: RoleGrant, schema: &str, role: &str) -> Vec<String> {
                 "REVOKE UPDATE, DELETE, TRUNCATE ON {} FROM {role};",
                 APPENDED.map(table).join(", ")
             ),
+            // After what is revoked: revoking on a table revokes on its columns too.
+            format!("GRANT UPDATE ({ERASED_COLUMNS}) ON {} TO {role};", table(LEDGER)),
+            format!("GRANT DELETE ON {} TO {role};", ERASED_ROWS.map(table).join(", ")),
         ],
     }
 }
@@ -302,7 +312,9 @@ mod tests {
     #[test]
     fn the_ledger_is_granted_for_appending_only() {
         for statement in grants(RoleGrant::Data, "s", "r") {
-            let changes = statement.starts_with("GRANT") && statement.contains("UPDATE");
+            let of_columns = format!("GRANT UPDATE ({ERASED_COLUMNS}) ON");
+            let changes = statement.contains("UPDATE") && !statement.starts_with(&of_columns);
+            let changes = changes && statement.starts_with("GRANT");
             let names = |table: &&str| statement.contains(&quoted(table));
             assert!(!(changes && APPENDED.iter().any(names)), "{statement}");
         }

@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // column docs live in migrations/
 
 mod bulk;
+mod erased;
 mod exchanges;
 mod ledger;
 mod policy;
@@ -13,6 +14,7 @@ pub use bulk::{
     bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, bulk_run_receipt,
     member_group, member_group_entry,
 };
+pub use erased::{backup_made, erasure};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,

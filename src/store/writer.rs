@@ -21,6 +21,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+mod clean;
 mod group;
 mod pace;
 
@@ -42,6 +43,8 @@ enum Message {
     /// Ledger entries wait to be taken along.
     Nudge,
     Settle(SyncSender<()>),
+    /// The file is to be cleaned of what was deleted.
+    Clean(SyncSender<Result<(), Failure>>),
 }
 
 /// What the writing thread takes along, and where it records outcomes.
@@ -256,13 +259,14 @@ impl Thread {
             self.due.look(&self.disk);
             std::thread::sleep(self.pace.wait(Instant::now()));
             let mut group = Vec::new();
-            let mut settled = Vec::new();
+            let (mut settled, mut cleaned) = (Vec::new(), Vec::new());
             let mut next = first;
             while let Some(message) = next {
                 match message {
                     Message::Work(job) => group.push(job),
                     Message::Nudge => {}
                     Message::Settle(done) => settled.push(done),
+                    Message::Clean(done) => cleaned.push(done),
                 }
                 next = if group.len() < GROUP {
                     jobs.try_recv().ok()
@@ -280,6 +284,9 @@ impl Thread {
             for done in settled {
                 self.checkpoint();
                 let _ = done.send(());
+            }
+            for done in cleaned {
+                let _ = done.send(self.clean());
             }
         }
     }

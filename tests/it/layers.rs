@@ -14,6 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["http"],
     &["controls"],
     &["ops"],
+    &["erasure"],
     &["bulk"],
     &["exchange", "member_match", "release"],
     &["records", "consent", "review", "policy"],

@@ -44,6 +44,7 @@ mod demo_files;
 mod disclosures;
 mod docs;
 mod edge;
+mod erasure;
 mod errors;
 mod exchange;
 mod explorer;

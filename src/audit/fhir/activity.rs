@@ -14,6 +14,7 @@ pub(super) struct ActivityKind(AuditCode, Option<AuditCode>, &'static str);
 pub(super) const LOOK: ActivityKind = ActivityKind(dcm("110101", "Audit Log Used"), None, "R");
 pub(super) const LOOK_AT_MEMBER: ActivityKind = ActivityKind(dcm("110110", "Patient Record"), None, "R");
 pub(super) const DECISION: ActivityKind = ActivityKind(dcm("110110", "Patient Record"), None, "U");
+pub(super) const ERASED: ActivityKind = ActivityKind(dcm("110110", "Patient Record"), None, "D");
 pub(super) const IMPORT: ActivityKind = ActivityKind(dcm("110107", "Import"), None, "C");
 pub(super) const ALARM: ActivityKind = ActivityKind(dcm("110113", "Security Alert"), None, "E");
 pub(super) const SETTING: ActivityKind = ActivityKind(

@@ -2,7 +2,8 @@
 
 use super::access::{access, exchange, operation};
 use super::activity::{
-    ALARM, ActivityKind, DECISION, IMPORT, LOOK, LOOK_AT_MEMBER, REFUSED, RUNNING, SETTING, START, STOP, activity,
+    ALARM, ActivityKind, DECISION, ERASED, IMPORT, LOOK, LOOK_AT_MEMBER, REFUSED, RUNNING, SETTING, START, STOP,
+    activity,
 };
 use super::change::{CREATE, ChangeKind, UPDATE, change};
 use super::entry::AuditedEntry;
@@ -118,6 +119,7 @@ fn told(action: Action) -> Told {
         ReviewViewed => &[("", Activity(LOOK_AT_MEMBER))],
         OperatorViewed => &[("", Activity(LOOK))],
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
+        MemberErased => &[("", Activity(ERASED))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
         | PolicyActivated | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
         | LedgerLogBegun | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],

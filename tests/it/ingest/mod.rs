@@ -2,6 +2,7 @@
 
 mod bed;
 mod between_turns;
+mod erased;
 mod faults;
 mod large;
 mod mended;

@@ -2,8 +2,10 @@
 
 use super::bed::World;
 use crate::exchange::bed::{NOW, wish};
+use causeway::bulk::files::BulkFiles;
 use causeway::cli::asker::CommandAsker;
 use causeway::cli::exchange_received;
+use causeway::config::Config;
 use causeway::error::Fault;
 use causeway::partner::peer::PeerLimits;
 use causeway::records::ingest::{IngestScope, received, withdraw};
@@ -184,6 +186,7 @@ fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
         input: None,
         on_loopback: true,
         data_folder: world.keys.path().to_path_buf(),
+        files: BulkFiles::new(&Config::load(None, []).expect("a configuration")),
     };
     for (is_apart, lines) in [(false, all.len() as u64), (true, apart)] {
         let printed = Printed::default();

@@ -293,6 +293,23 @@ impl TestPayer {
             .collect()
     }
 
+    /// The ids of the entries of the ledger under a condition of ours, in their order.
+    pub fn entry_ids(&self, condition: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            id: String,
+        }
+        let query = format!("SELECT id FROM ledger_entry WHERE {condition} ORDER BY id");
+        let rows = diesel::sql_query(query).load::<Row>(&mut self.db()).expect("rows");
+        rows.into_iter().map(|row| row.id).collect()
+    }
+
+    /// Runs a statement of ours on the store, beside the running server.
+    pub fn execute(&self, statement: &str) {
+        diesel::sql_query(statement).execute(&mut self.db()).expect(statement);
+    }
+
     #[track_caller]
     pub fn assert_ledger(&self, correlation: &str, actions: &[&str]) {
         assert_eq!(self.ledger(correlation), actions);

@@ -1,0 +1,2 @@
+DROP TABLE backup_made;
+DROP TABLE erasure;

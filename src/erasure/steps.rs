@@ -1,0 +1,215 @@
+//! The parts of an erasure, in their order. Each is a transaction of its own, or a few, and may be done again.
+//!
+//! What opens the ledger goes first, while it is still known under which names the ledger knows the member. The record follows, and at
+//! the end the ledger once more, for what was written meanwhile: an answer that was on its way when the rights were ended has its end on record
+//! a moment later.
+
+use super::kind::ERASE;
+use super::report::counts_of;
+use super::words::{ErasureReason, LegalBasis};
+use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
+use crate::bulk::files::BulkFiles;
+use crate::bulk::job::cancel_for;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::exchange::follow_up::TAKE_BACK;
+use crate::exchange::kind::EXCHANGE;
+use crate::failpoint;
+use crate::jobs;
+use crate::records::erased::{RecordEraser, count_roster_anew};
+use crate::store::erasures::{self, ErasureRow};
+use crate::store::{Db, bulk, bulk_receipts, erased_entries, erased_record, group_ends};
+use crate::telemetry::Correlation;
+use std::time::Duration;
+
+/// What opens the ledger is closed.
+const LEDGER_CLOSED: &str = "ledger-closed";
+/// The files of bulk jobs are gone.
+const FILES_GONE: &str = "files-gone";
+/// The exchanges are gone.
+const EXCHANGES_GONE: &str = "exchanges-gone";
+/// A part of the resources is gone.
+const SOME_GONE: &str = "some-gone";
+/// The record is gone, and everything that was decided about the member.
+const RECORD_GONE: &str = "record-gone";
+/// All is erased, and the entry of it is written and not committed.
+const BEFORE_ERASED: &str = "before-erased";
+/// It is committed.
+const ERASED: &str = "erased";
+
+/// The points at which [`crate::failpoint`] can kill an erasure.
+pub const POINTS: [&str; 7] = [
+    LEDGER_CLOSED,
+    FILES_GONE,
+    EXCHANGES_GONE,
+    SOME_GONE,
+    RECORD_GONE,
+    BEFORE_ERASED,
+    ERASED,
+];
+
+/// Entries that one transaction closes.
+const TOGETHER: i64 = 500;
+/// How long answers on their way are given to end: rights are checked twice a second (`release::underway`).
+const LET_END: Duration = Duration::from_secs(2);
+
+fn pass(point: &str) {
+    failpoint::pass(ERASE.name, point);
+}
+
+/// Does all parts; the row says then that the member is erased, and no longer who it was.
+pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient: &str) -> Result<(), Failure> {
+    let (names, values) = ctx.store.read_blocking(|db| {
+        Ok((
+            erased_entries::names_of(db, patient)?,
+            erased_record::values_of(db, patient)?,
+        ))
+    })?;
+    close(ctx, patient, &names, &values)?;
+    pass(LEDGER_CLOSED);
+    if row.with_record == 1 {
+        drop_files(ctx, files, row, patient)?;
+        pass(FILES_GONE);
+        drop_exchanges(ctx, patient)?;
+        pass(EXCHANGES_GONE);
+        drop_record(ctx, patient)?;
+        count_roster_anew(ctx)?;
+        pass(RECORD_GONE);
+        std::thread::sleep(LET_END);
+        close(ctx, patient, &names, &values)?;
+    }
+    conclude(ctx, row)
+}
+
+/// Closes the entries about the member.
+fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> Result<(), Failure> {
+    let own = values.to_vec();
+    ctx.store
+        .write_blocking(move |db| erased_entries::close_correlations(db, &own).map(drop))?;
+    loop {
+        let own = names.to_vec();
+        if ctx
+            .store
+            .write_blocking(move |db| erased_entries::close(db, &own, TOGETHER))?
+            == 0
+        {
+            break;
+        }
+    }
+    let own = patient.to_owned();
+    ctx.store
+        .write_blocking(move |db| erased_entries::close_shares(db, &own).map(drop))
+}
+
+/// Ends the runs of partners whose files may have something of the member, and removes the files.
+fn drop_files(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient: &str) -> Result<(), Failure> {
+    for id in ctx.store.read_blocking(|db| erased_record::bulk_jobs(db, patient))? {
+        let note = OperatorNote {
+            operator: row.operator.clone(),
+            reason: "erasure of a member".to_owned(),
+        };
+        match cancel_for(ctx, &id, note) {
+            // It was canceled before.
+            Err(failure) if failure.fault() == Fault::JobUnknown => {}
+            other => other?,
+        }
+        files.remove(&id)?;
+        let own = id.clone();
+        let drop_some = move |db: &mut Db| group_ends::drop_strangers(db, &own);
+        while ctx.store.write_blocking(drop_some.clone())? {}
+        ctx.store.write_blocking(move |db| {
+            bulk::forget(db, &id)?;
+            bulk_receipts::forget(db, &id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes the exchanges about the member, and what they brought as received.
+fn drop_exchanges(ctx: &Context, patient: &str) -> Result<(), Failure> {
+    for id in ctx.store.read_blocking(|db| erased_record::exchanges(db, patient))? {
+        let own = id.clone();
+        let drop_some = move |db: &mut Db| erased_record::drop_bodies(db, &own);
+        while ctx.store.write_blocking(drop_some.clone())? {}
+        ctx.store.write_blocking(move |db| {
+            // Nobody writes a result of its jobs any more.
+            jobs::hold(db, &EXCHANGE, &id)?;
+            jobs::hold(db, &TAKE_BACK, &id)?;
+            erased_record::drop_exchange(db, &id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes the record, and everything that was decided about the member.
+fn drop_record(ctx: &Context, patient: &str) -> Result<(), Failure> {
+    let eraser = RecordEraser::open(ctx)?;
+    let compartment = ctx
+        .store
+        .read_blocking(|db| erased_record::compartment(db, patient))?
+        .map(|(no, _)| no);
+    loop {
+        while let Some(no) = compartment {
+            let own = eraser.clone();
+            if !ctx.store.write_alone_blocking(move |db| own.some(db, no))? {
+                break;
+            }
+            pass(SOME_GONE);
+        }
+        let own = patient.to_owned();
+        let is_gone = ctx.store.write_blocking(move |db| {
+            erased_record::drop_decided(db, &own)?;
+            match compartment {
+                Some(no) => erased_record::drop_compartment(db, no),
+                None => Ok(true),
+            }
+        })?;
+        if is_gone {
+            return Ok(());
+        }
+    }
+}
+
+/// Notes that the member is erased, with the entry of it.
+fn conclude(ctx: &Context, row: &ErasureRow) -> Result<(), Failure> {
+    let now_us = ctx.clock.now_us();
+    let (entry, own) = (entry(row)?, row.clone());
+    ctx.store.write_blocking(move |db| {
+        if erasures::set_erased(db, &own.id)? {
+            ledger::append(db, &entry, &own.entry_id, now_us)?;
+        }
+        pass(BEFORE_ERASED);
+        Ok(())
+    })?;
+    pass(ERASED);
+    Ok(())
+}
+
+/// The entry of an erasure. It says nothing that leads to the member.
+fn entry(row: &ErasureRow) -> Result<LedgerEvent, Failure> {
+    let by = Actor {
+        kind: "operator",
+        ..Actor::default()
+    };
+    let mut entry = LedgerEvent::new(Action::MemberErased, by, Correlation::internal(row.entry_id.clone()));
+    entry.object = Some(Object {
+        kind: "Erasure",
+        id: row.id.clone(),
+    });
+    entry.outcome = EntryOutcome {
+        class: "ok",
+        http: None,
+        reason: ErasureReason::parse(&row.reason).map(ErasureReason::code),
+    };
+    entry.legal_basis = row
+        .legal_basis
+        .as_deref()
+        .and_then(LegalBasis::parse)
+        .map(LegalBasis::code);
+    entry.counts = counts_of(row)?;
+    entry.note = Some(OperatorNote {
+        operator: row.operator.clone(),
+        reason: String::new(),
+    });
+    Ok(entry)
+}

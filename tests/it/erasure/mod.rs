@@ -1,0 +1,8 @@
+//! `causeway audit erase-subject`: what goes, what stays, what is refused, and that an erasure that is broken off comes to its end.
+
+mod files;
+mod kills;
+mod race;
+mod record;
+mod refused;
+mod traces;

@@ -1,0 +1,99 @@
+//! What is a member's alone among the synthetic members, and where it still is.
+
+use crate::support::dump::dump;
+use crate::support::payer::TestPayer;
+use crate::support::store::on_postgres;
+use causeway::secret::hex;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Values with fewer characters may be anybody's.
+const LONG: usize = 6;
+/// Folders and files of a test that are no part of the payer's store, logs or exports.
+const APART: [&str; 2] = ["members", "causeway.toml"];
+
+/// The texts in the imported resources of this Patient that stand in no resource of another member, nor in one of nobody.
+pub fn own_values(payer: &TestPayer, patient: &str) -> Vec<String> {
+    let reference = format!("\"Patient/{patient}\"");
+    let (mut own, mut others) = (Vec::new(), String::new());
+    for file in std::fs::read_dir(payer.home().join("members")).expect("the imported files") {
+        let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        for line in text.lines() {
+            let resource: Value = serde_json::from_str(line).expect("JSON");
+            // The first reference says whose it is; a Coverage names its beneficiary, besides a subscriber.
+            let is_patient = resource["resourceType"] == "Patient" && resource["id"] == patient;
+            let whose = ["beneficiary", "patient", "subject"].map(|field| resource[field]["reference"].to_string());
+            if is_patient || whose.contains(&reference) {
+                own.push(resource);
+            } else {
+                others.push_str(line);
+            }
+        }
+    }
+    assert!(own.len() > 3, "{} resources of {patient}", own.len());
+    let mut values = BTreeSet::new();
+    own.iter().for_each(|resource| texts(resource, &mut values));
+    let config = std::fs::read_to_string(payer.home().join("causeway.toml")).expect("the configuration");
+    values.retain(|text| {
+        text.chars().count() >= LONG && !others.contains(text.as_str()) && !config.contains(text.as_str())
+    });
+    // What is made of digits and little else may stand in any time or number.
+    values.retain(|text| text == patient || text.chars().filter(char::is_ascii_alphabetic).count() >= 3);
+    assert!(values.contains(patient) && values.len() > 5, "{values:?}");
+    values.into_iter().collect()
+}
+
+fn texts(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            found.insert(text.clone());
+        }
+        Value::Array(all) => all.iter().for_each(|one| texts(one, found)),
+        Value::Object(all) => all.values().for_each(|one| texts(one, found)),
+        _ => {}
+    }
+}
+
+/// Where one of these values is: in a file below the payer's home besides `apart`, or on PostgreSQL in a table. Each place with the value.
+pub fn found(payer: &TestPayer, values: &[String], apart: &[&str]) -> Vec<String> {
+    let mut places = Vec::new();
+    walk(
+        payer.home(),
+        payer.home(),
+        &[APART.as_slice(), apart].concat(),
+        &mut |name, bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for value in values.iter().filter(|value| text.contains(value.as_str())) {
+                places.push(format!("{name}: {value}"));
+            }
+        },
+    );
+    if on_postgres() {
+        for (table, rows) in dump(&mut payer.db(), &[]) {
+            let all = rows.join("\n");
+            for value in values {
+                // A row has its binary columns in hexadecimal.
+                if all.contains(value.as_str()) || all.contains(&hex(value.as_bytes())) {
+                    places.push(format!("{table}: {value}"));
+                }
+            }
+        }
+    }
+    places
+}
+
+fn walk(folder: &Path, base: &Path, apart: &[&str], look: &mut dyn FnMut(&str, &[u8])) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.strip_prefix(base).expect("below").display().to_string();
+        if apart.contains(&name.as_str()) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, base, apart, look);
+        } else if path.is_file() {
+            look(&name, &std::fs::read(&path).expect("a file"));
+        }
+    }
+}
