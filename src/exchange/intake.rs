@@ -1,8 +1,8 @@
 //! Accepts the wish for an exchange: checks it, records the member's opt-in, and makes the exchange with its job, in one transaction. The
 //! same intent asked twice gives one exchange.
 
-use super::clocks::{AUTOMATIC_MS, ask_due_ms};
-use super::entry::entry;
+use super::clocks::ask_due_ms;
+use super::entry::{ESCALATION, entry};
 use super::event::ExchangeEvent;
 use super::failpoints::{BEFORE_COMMIT, INTAKE};
 use super::kind::{EXCHANGE, WORKFLOW};
@@ -12,8 +12,8 @@ use super::permit::refusal_of;
 use super::phase::{
     AskedFor, AuditState, ConsentState, CoverKind, DeliveryState, IdentityState, Phase, TransportState,
 };
-use super::retry;
 use super::steps::{OtherCoverage, StepName};
+use super::tables::{self, ExchangeTables};
 use crate::audit::{Action, ledger};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
@@ -24,6 +24,7 @@ use crate::secret::{hex, sha256_of};
 use crate::store::exchanges::{self, AskRow, ExchangeResultRow, ExchangeRow};
 use crate::store::opt_ins::{self, OptInRow};
 use crate::store::{Db, failed_on_duplicate, members, partners};
+use std::sync::Arc;
 
 /// Most live exchanges with one partner.
 pub const QUEUE_MOST: i64 = 10_000;
@@ -130,7 +131,8 @@ pub fn start_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish) -> Result<Accep
     if exchanges::has_so_many(db, &wish.partner, QUEUE_MOST)? {
         return Err(Failure::new(Fault::QueueFull).retry_after_s(60));
     }
-    let exchange = made(ctx, wish, &opt_in, live_key.clone(), now_ms);
+    let (version, tables) = tables::beginning(db, &wish.partner, now_ms)?;
+    let exchange = made(ctx, wish, &opt_in, live_key.clone(), (version, tables, now_ms));
     // The only other unique column is the request's key: another request with it came at the same time.
     let inserted =
         exchanges::insert(db, &exchange.row, &exchange.ask).map_err(|failure| match failed_on_duplicate(&failure) {
@@ -151,7 +153,8 @@ pub fn start_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish) -> Result<Accep
         });
         ledger::append(db, &entry, &ctx.ids.new_id(now_ms), ctx.clock.now_us())?;
     }
-    let entry = entry(ctx, &exchange, ExchangeEvent::Started.action(), wish.by.as_ref());
+    let mut entry = entry(ctx, &exchange, ExchangeEvent::Started.action(), wish.by.as_ref());
+    entry.tables = vec![(ESCALATION, exchange.tables.escalation_digest())];
     ledger::append(db, &entry, &ctx.ids.new_id(now_ms), ctx.clock.now_us())?;
     wake(db, ctx, &exchange.row, now_ms)?;
     failpoint::pass(INTAKE, BEFORE_COMMIT);
@@ -295,7 +298,13 @@ fn opt_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish, now_ms: i64) -> Resul
     }
 }
 
-fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String, now_ms: i64) -> LoadedExchange {
+fn made(
+    ctx: &Context,
+    wish: &ExchangeWish,
+    opt_in: &OptInRow,
+    live_key: String,
+    (version, tables, now_ms): (String, Arc<ExchangeTables>, i64),
+) -> LoadedExchange {
     let id = ctx.ids.new_id(now_ms);
     let coverage = &wish.coverage;
     let row = ExchangeRow {
@@ -306,7 +315,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         live_key: Some(live_key),
         correlation_id: wish.correlation_id.clone().unwrap_or_else(|| id.clone()),
         workflow: WORKFLOW,
-        policy_version: retry::version().into(),
+        policy_version: version,
         phase: Phase::Requested.code().into(),
         identity_state: IdentityState::Unresolved.code().into(),
         consent_state: ConsentState::Unchecked.code().into(),
@@ -320,7 +329,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         attempts: 0,
         wake_ms: None,
         parked_at_ms: None,
-        deadline_ms: now_ms + AUTOMATIC_MS,
+        deadline_ms: now_ms + tables.escalation.automatic_ms,
         due_ms: ask_due_ms(now_ms, ctx.payer.time_zone),
         answer_due_ms: None,
         run_of: wish.run_of.clone(),
@@ -363,6 +372,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         },
         missing: Vec::new(),
         was_unauthorized: false,
+        tables,
     }
 }
 

@@ -10,6 +10,7 @@ mod result;
 
 pub use attempts::{AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt, was_answered};
 pub use found::{
+    newest,
     ExchangeFilter, has_lost_job, live_under, of_member, page, parked, waiting_under_ended, with_lost_jobs, without_job,
 };
 pub use question::{QuestionRow, forget_question, put_question, question_of};

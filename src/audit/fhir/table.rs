@@ -119,7 +119,7 @@ fn told(action: Action) -> Told {
         OperatorViewed => &[("", Activity(LOOK))],
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
-        | PolicyActivated | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
+        | PolicyProposed | PolicyActivated | PolicyApproved | PolicyWithdrawn | PolicyRolledBack | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
         | LedgerLogBegun => &[("", Activity(SETTING))],
         RequestRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],

@@ -257,6 +257,7 @@ pub fn context(store: &Store, now_ms: i64) -> Context {
         }),
         review: ReviewTerms::default(),
         matching: Arc::default(),
+        policy_four_eyes: false,
         bell: WorkBell::default(),
     }
 }

@@ -252,6 +252,7 @@ pub fn context(store: &Store) -> Context {
         }),
         review: ReviewTerms::default(),
         matching: Arc::default(),
+        policy_four_eyes: false,
         bell: WorkBell::default(),
     }
 }
