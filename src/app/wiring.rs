@@ -58,7 +58,11 @@ pub fn open_for(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str)) ->
     if let Err(failure) = keep_built_in(&ctx, KINDS) {
         // What decides is in the program; the next start stores it.
         let cause = failure.cause().map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(fault = failure.fault().code(), cause, "the policies of this program could not be stored");
+        tracing::warn!(
+            fault = failure.fault().code(),
+            cause,
+            "the policies of this program could not be stored"
+        );
     }
     Ok(ctx)
 }

@@ -110,7 +110,9 @@ fn perform(command: &LinkCommand, ctx: &Context, asker: &CommandAsker, out: &mut
         LinkCommand::Graph { patient } => {
             asker.show_review(ctx, patient)?;
             let umb_system = ctx.payer.umb_system.clone();
-            let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system, ctx.clock.now_ms()))?;
+            let item = ctx
+                .store
+                .read_blocking(|db| shown::graph(db, patient, &umb_system, ctx.clock.now_ms()))?;
             if out.json {
                 out.value(&item);
             } else {

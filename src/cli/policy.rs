@@ -162,7 +162,9 @@ pub enum PolicyCommand {
         why: PolicyReason,
     },
     /// Go back to the version that decided before
-    #[command(after_help = "Example:\n  causeway policy rollback retry --partner new-payer --reason 'it asks too often'")]
+    #[command(
+        after_help = "Example:\n  causeway policy rollback retry --partner new-payer --reason 'it asks too often'"
+    )]
     Rollback {
         /// The kind
         #[arg(value_parser = KIND_NAMES)]
@@ -257,7 +259,10 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
         PolicyCommand::Rules { version } => {
             let version = named_or_active(ctx, version.as_deref(), Some(PolicyKind::Matching))?;
             let roster = ctx.store.read_blocking(|db| ctx.store.roster(db))?;
-            let rows = version.rules.map(|rules| rules.rules(&roster.facts)).unwrap_or_default();
+            let rows = version
+                .rules
+                .map(|rules| rules.rules(&roster.facts))
+                .unwrap_or_default();
             table::rules(&rows, out);
         }
         PolicyCommand::Diff { version, other, kind } => {
@@ -276,10 +281,17 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
         PolicyCommand::Replay { id, version, kind } => {
             let id = short::meant_of(ctx, &[IdKind::Decision, IdKind::Exchange], id)?;
             let wanted = (kind_of(kind), version.as_str());
-            let item = ctx.store.read_blocking(|db| policy_replay::replay(ctx, db, &id, wanted))?;
+            let item = ctx
+                .store
+                .read_blocking(|db| policy_replay::replay(ctx, db, &id, wanted))?;
             table::replay(&item, out);
         }
-        PolicyCommand::Compare { version, kind, partner, last } => {
+        PolicyCommand::Compare {
+            version,
+            kind,
+            partner,
+            last,
+        } => {
             let wanted = (kind_of(kind), version.as_str());
             let sum = ctx
                 .store
@@ -310,7 +322,13 @@ fn change(
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     match command {
-        PolicyCommand::Import { file, name, kind, point, why } => {
+        PolicyCommand::Import {
+            file,
+            name,
+            kind,
+            point,
+            why,
+        } => {
             let text = read(&cwd.join(file))?;
             let new = NewVersion {
                 kind: PolicyKind::parse(kind).unwrap_or(PolicyKind::Matching),
@@ -323,7 +341,13 @@ fn change(
             };
             table::done("imported", &policy::import(ctx, KINDS, &new, &why.hand(asker)?)?, out);
         }
-        PolicyCommand::Activate { version, kind, partners, at, why } => {
+        PolicyCommand::Activate {
+            version,
+            kind,
+            partners,
+            at,
+            why,
+        } => {
             let wish = ActivationWish {
                 partners: partners.clone(),
                 at_ms: at.as_deref().map(|at| time_of(at, ctx.clock.now_ms())).transpose()?,
@@ -343,7 +367,11 @@ fn change(
             let done = policy::roll_back(ctx, KINDS, kind, partners, &why.hand(asker)?)?;
             table::activated("went back to", &done, out);
         }
-        PolicyCommand::Survivorship { file: Some(file), reason, operator } => {
+        PolicyCommand::Survivorship {
+            file: Some(file),
+            reason,
+            operator,
+        } => {
             let hand = hand(asker, operator.as_deref(), reason.as_deref())?;
             let done = policy::adopt(ctx, KINDS, &read(&cwd.join(file))?, &hand)?;
             let version = &done.version;
@@ -354,12 +382,22 @@ fn change(
                 out.raw(&version.body);
             }
         }
-        PolicyCommand::Shadow { version: Some(version), reason, operator, .. } => {
+        PolicyCommand::Shadow {
+            version: Some(version),
+            reason,
+            operator,
+            ..
+        } => {
             let hand = hand(asker, operator.as_deref(), reason.as_deref())?;
             let version = policy::start_shadow(ctx, KINDS, version, &hand)?;
             table::done("runs beside the one in force:", &version, out);
         }
-        PolicyCommand::Shadow { stop: true, reason, operator, .. } => {
+        PolicyCommand::Shadow {
+            stop: true,
+            reason,
+            operator,
+            ..
+        } => {
             let hand = hand(asker, operator.as_deref(), reason.as_deref())?;
             let version = policy::stop_shadow(ctx, KINDS, &hand)?;
             table::report(ctx, &version, out)?;

@@ -52,7 +52,11 @@ pub(super) fn list(versions: &[Version], out: &mut Out) {
             version.kind.code().to_owned(),
             short(version).to_owned(),
             state,
-            version.rules.as_ref().map_or("-", |rules| rules.point.code()).to_owned(),
+            version
+                .rules
+                .as_ref()
+                .map_or("-", |rules| rules.point.code())
+                .to_owned(),
             version.added_ms.map_or_else(|| "ships".to_owned(), rfc3339_ms),
             version.version.clone(),
             version.name.clone(),
@@ -159,7 +163,10 @@ pub(super) fn activated(what: &str, done: &Activated, out: &mut Out) {
         done.act_id
     ));
     if done.waits {
-        out.note(&format!("it waits for another operator: causeway policy approve {} --reason …", done.act_id));
+        out.note(&format!(
+            "it waits for another operator: causeway policy approve {} --reason …",
+            done.act_id
+        ));
     }
     if out.json {
         out.value(&policies::activated(done));
@@ -173,9 +180,18 @@ pub(super) fn replay(item: &ReplayItem, out: &mut Out) {
     }
     let word = |side: &Option<String>| side.clone().unwrap_or_else(|| "not known".to_owned());
     out.line(&format!("{:<12} {} {}", item.subject, item.id, item.kind));
-    out.line(&format!("{:<12} {} by {}", "decided", word(&item.decided), item.decided_by));
+    out.line(&format!(
+        "{:<12} {} by {}",
+        "decided",
+        word(&item.decided),
+        item.decided_by
+    ));
     out.line(&format!("{:<12} {} by {}", "would be", word(&item.would), item.version));
-    let numbers = [("because", item.reason.clone()), ("bits", item.total.map(|bits| format!("{bits:.1}"))), ("bits needed", item.needed.map(|bits| format!("{bits:.1}")))];
+    let numbers = [
+        ("because", item.reason.clone()),
+        ("bits", item.total.map(|bits| format!("{bits:.1}"))),
+        ("bits needed", item.needed.map(|bits| format!("{bits:.1}"))),
+    ];
     for (name, value) in numbers {
         if let Some(value) = value {
             out.line(&format!("{name:<12} {value}"));
@@ -190,7 +206,10 @@ pub(super) fn replay(item: &ReplayItem, out: &mut Out) {
     let follow = |one: &Option<FollowItem>| match one {
         None => "not known".to_owned(),
         Some(FollowItem { follows, wait_ms: None }) => (*follows).to_owned(),
-        Some(FollowItem { follows, wait_ms: Some(wait_ms) }) => format!("{follows} {wait_ms} ms"),
+        Some(FollowItem {
+            follows,
+            wait_ms: Some(wait_ms),
+        }) => format!("{follows} {wait_ms} ms"),
     };
     let rows: Vec<Vec<String>> = item
         .attempts

@@ -260,7 +260,8 @@ impl ExchangeChange {
 
     /// Whether the exchange goes to an operator because its time for automatic attempts is over.
     fn is_escalated(&self) -> bool {
-        matches!(self.conclusion.then, Then::Park(Fault::DeadlineOver)) || self.conclusion.fault == Some(Fault::DeadlineOver)
+        matches!(self.conclusion.then, Then::Park(Fault::DeadlineOver))
+            || self.conclusion.fault == Some(Fault::DeadlineOver)
     }
 
     /// The ledger entries: one for the event, and one more when the exchange is parked by it.

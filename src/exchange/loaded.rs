@@ -3,8 +3,8 @@
 use super::conclude::Position;
 use super::kind::EXCHANGE;
 use super::phase::{AskedFor, CoverKind, Phase};
-use super::tables::{ExchangeTables, of_exchange};
 use super::steps::{ExchangeFacts, MatchedAs, MissingPart, OptInFacts, OtherCoverage, Resume, StepName};
+use super::tables::{ExchangeTables, of_exchange};
 use crate::error::{Failure, Fault};
 use crate::jobs;
 use crate::partner::peer::PeerEndpoint;

@@ -201,12 +201,24 @@ mod tests {
         ];
         let same = replayed(0, &rows, BUILT_IN, BUILT_IN);
         assert!(same.iter().all(|one| one.decided == one.would && one.decided.is_some()));
-        let said: Vec<&str> = same.iter().filter_map(|one| one.decided).map(FollowedBy::code).collect();
-        assert_eq!(said, ["again", "again", "new-round", "end", "again", "operator", "operator"]);
-        let once = text(FAILURE_RULES, STEP_RULES).replace("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000 2");
+        let said: Vec<&str> = same
+            .iter()
+            .filter_map(|one| one.decided)
+            .map(FollowedBy::code)
+            .collect();
+        assert_eq!(
+            said,
+            ["again", "again", "new-round", "end", "again", "operator", "operator"]
+        );
+        let once =
+            text(FAILURE_RULES, STEP_RULES).replace("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000 2");
         let strict = of(Some(&once), None).expect("tables");
         let other = replayed(0, &rows, BUILT_IN, &strict);
-        let differ: Vec<i64> = other.iter().filter(|one| one.decided != one.would).map(|one| one.number).collect();
+        let differ: Vec<i64> = other
+            .iter()
+            .filter(|one| one.decided != one.would)
+            .map(|one| one.number)
+            .collect();
         assert_eq!(differ, [2]);
         assert_eq!(other[1].would, Some(FollowedBy::Operator));
     }
@@ -215,9 +227,14 @@ mod tests {
     fn the_time_of_a_round_ends_by_the_escalation_policy() {
         use crate::exchange::escalation::Escalation;
         let rows = [attempt(1, 1, 1, "not-sent", 2 * 3_600_000)];
-        let soon = Escalation { automatic_ms: 3_600_000 };
+        let soon = Escalation {
+            automatic_ms: 3_600_000,
+        };
         let tables = of(None, Some(soon)).expect("tables");
         let one = &replayed(0, &rows, BUILT_IN, &tables)[0];
-        assert_eq!((one.decided.map(FollowedBy::code), one.would), (Some("again"), Some(FollowedBy::Operator)));
+        assert_eq!(
+            (one.decided.map(FollowedBy::code), one.would),
+            (Some("again"), Some(FollowedBy::Operator))
+        );
     }
 }

@@ -47,7 +47,9 @@ impl Default for RetryRows {
 pub fn check(given: &str) -> Result<String, TextError> {
     let (rows, seen) = rows(given)?;
     let codes = FAILURE_RULES.iter().map(|rule| rule.code);
-    let keys = codes.chain(STEP_RULES.iter().map(|rule| rule.step.code())).chain(["run-off"]);
+    let keys = codes
+        .chain(STEP_RULES.iter().map(|rule| rule.step.code()))
+        .chain(["run-off"]);
     match keys.into_iter().find(|key| !seen.iter().any(|known| known == key)) {
         Some(key) => Err(TextError::at(0, format!("the row {key} is missing"))),
         None => Ok(text(&rows.failures, &rows.steps)),
@@ -75,14 +77,20 @@ fn rows(given: &str) -> Result<(RetryRows, Vec<String>), TextError> {
         let words: Vec<&str> = words.collect();
         if key == "run-off" {
             if line != calendar().trim_end() {
-                return Err(TextError::at(number, "the calendar is part of the program: leave this line as it is"));
+                return Err(TextError::at(
+                    number,
+                    "the calendar is part of the program: leave this line as it is",
+                ));
             }
         } else if let Some(rule) = rows.failures.iter_mut().find(|rule| rule.code == key) {
             failure(rule, &words).map_err(|what| TextError::at(number, what))?;
         } else if let Some(rule) = rows.steps.iter_mut().find(|rule| rule.step.code() == key) {
             step(rule, &words).map_err(|what| TextError::at(number, what))?;
         } else {
-            return Err(TextError::at(number, "there is no class of failures and no step of this name"));
+            return Err(TextError::at(
+                number,
+                "there is no class of failures and no step of this name",
+            ));
         }
     }
     Ok((rows, seen))
@@ -90,10 +98,15 @@ fn rows(given: &str) -> Result<(RetryRows, Vec<String>), TextError> {
 
 fn failure(rule: &mut FailureRule, words: &[&str]) -> Result<(), String> {
     let [follows, base_ms, cap_ms, attempts] = words else {
-        return Err("a class of failures has what follows, two waits in milliseconds and a number of attempts".to_owned());
+        return Err(
+            "a class of failures has what follows, two waits in milliseconds and a number of attempts".to_owned(),
+        );
     };
     if *follows != rule.follows.code() {
-        return Err(format!("what follows is part of the program: write {}", rule.follows.code()));
+        return Err(format!(
+            "what follows is part of the program: write {}",
+            rule.follows.code()
+        ));
     }
     rule.base_ms = within(base_ms, "the first wait", BASE_MS)?;
     rule.cap_ms = within(cap_ms, "the longest wait", CAP_MS)?;
@@ -106,7 +119,10 @@ fn failure(rule: &mut FailureRule, words: &[&str]) -> Result<(), String> {
 
 fn step(rule: &mut StepRule, words: &[&str]) -> Result<(), String> {
     let [timeout_ms, attempts, rounds, round_ms] = words else {
-        return Err("a step has a time limit in milliseconds, attempts, rounds and a time between rounds in milliseconds".to_owned());
+        return Err(
+            "a step has a time limit in milliseconds, attempts, rounds and a time between rounds in milliseconds"
+                .to_owned(),
+        );
     };
     rule.timeout_ms = within(timeout_ms, "the time limit", TIMEOUT_MS)?;
     rule.attempts = small(within(attempts, "the attempts", ATTEMPTS)?);
@@ -156,13 +172,29 @@ mod tests {
         for (from, to, said) in [
             ("not-sent repeat", "not-sent final", "what follows"),
             ("not-sent repeat 1000", "not-sent repeat 1", "the first wait"),
-            ("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000 0", "attempts"),
-            ("not-sent repeat 1000 300000 8", "not-sent repeat 60000 5000 8", "shorter"),
-            ("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000", "two waits"),
+            (
+                "not-sent repeat 1000 300000 8",
+                "not-sent repeat 1000 300000 0",
+                "attempts",
+            ),
+            (
+                "not-sent repeat 1000 300000 8",
+                "not-sent repeat 60000 5000 8",
+                "shorter",
+            ),
+            (
+                "not-sent repeat 1000 300000 8",
+                "not-sent repeat 1000 300000",
+                "two waits",
+            ),
             ("not-sent ", "never-sent ", "no class"),
             ("unknown repeat 1000 300000 8\n", "", "missing"),
             ("run-off [30", "run-off [31", "calendar"),
-            ("member_match 60000 8 3 86400000", "member_match 60000 8 3 60000", "between rounds"),
+            (
+                "member_match 60000 8 3 86400000",
+                "member_match 60000 8 3 60000",
+                "between rounds",
+            ),
         ] {
             let wrong = ships().replacen(from, to, 1);
             assert_ne!(wrong, ships(), "{from}");
@@ -172,6 +204,10 @@ mod tests {
         let twice = ships() + "not-sent repeat 1000 300000 8\n";
         assert!(check(&twice).expect_err("twice").what.contains("twice"));
         let short = ships().replace("unknown repeat 1000 300000 8\n", "");
-        assert_eq!(read(&short), Ok(RetryRows::default()), "what a stored text lacks is as it ships");
+        assert_eq!(
+            read(&short),
+            Ok(RetryRows::default()),
+            "what a stored text lacks is as it ships"
+        );
     }
 }

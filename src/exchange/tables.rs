@@ -122,7 +122,9 @@ fn escalation(db: &mut Db, partner: &str, at_ms: i64) -> Result<Option<Escalatio
         return Ok(None);
     };
     let row = policies::find(db, &id)?.ok_or_else(|| damaged("an escalation policy is gone".to_owned()))?;
-    Escalation::parse(&row.body).map(Some).map_err(|error| damaged(error.what))
+    Escalation::parse(&row.body)
+        .map(Some)
+        .map_err(|error| damaged(error.what))
 }
 
 fn damaged(what: String) -> Failure {

@@ -402,7 +402,9 @@ mod tests {
             was_unauthorized: false,
         };
         let end = StepEnd::Done(StepGain::Ready);
-        let concluded = here.under(super::super::tables::BUILT_IN).conclude(StepName::Acknowledge, &end, 0, 0.5);
+        let concluded = here
+            .under(super::super::tables::BUILT_IN)
+            .conclude(StepName::Acknowledge, &end, 0, 0.5);
         let made = |heard| {
             let report = Some(StepReport::of(end.clone()));
             change(StepName::Acknowledge, 1, concluded, report, Vec::new(), heard)

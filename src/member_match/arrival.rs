@@ -6,9 +6,9 @@ use crate::audit::{Action, EntryOutcome, LedgerEvent};
 use crate::context::Context;
 use crate::error::{Failure, Fault, text_for};
 use crate::fhir::outcome;
-use crate::store::activations::ERROR_TEXTS;
 use crate::secret::{random, sha256};
 use crate::security::Caller;
+use crate::store::activations::ERROR_TEXTS;
 use crate::store::matching::LedgerRow;
 use std::sync::OnceLock;
 

@@ -52,7 +52,11 @@ impl WeighedMatch {
         if verdict.gate == Gate::Open {
             matching::record(db, &self.record)?;
         } else {
-            let hidden = silenced(&self.record, self.refused.clone(), (&self.payer.base_url, self.texts.as_deref()))?;
+            let hidden = silenced(
+                &self.record,
+                self.refused.clone(),
+                (&self.payer.base_url, self.texts.as_deref()),
+            )?;
             matching::record(db, &hidden)?;
         }
         for alarm in &verdict.alarms {
@@ -71,7 +75,11 @@ impl WeighedMatch {
         match verdict.gate {
             Gate::Open => matching::record(db, &self.record)?,
             Gate::Silent => {
-                let silent = silenced(&self.record, self.refused.clone(), (&self.payer.base_url, self.texts.as_deref()))?;
+                let silent = silenced(
+                    &self.record,
+                    self.refused.clone(),
+                    (&self.payer.base_url, self.texts.as_deref()),
+                )?;
                 matching::record(db, &silent)?;
             }
             Gate::Shut(_) => append(db, &turned_away(&self.refused))?,

@@ -114,7 +114,10 @@ pub struct ActivatedItem {
 pub fn items(ctx: &Context, db: &mut Db, kind: Option<PolicyKind>) -> Result<Vec<PolicyItem>, Failure> {
     let versions = policy::all(ctx, KINDS, db, kind)?;
     let is_active = |v: &&Version| v.kind == PolicyKind::Matching && matches!(v.standing, VersionState::Active(_));
-    let active_id = versions.iter().find(is_active).map_or("", |version| version.id.as_str());
+    let active_id = versions
+        .iter()
+        .find(is_active)
+        .map_or("", |version| version.id.as_str());
     let mut items = Vec::with_capacity(versions.len());
     for version in &versions {
         let mut item = item(version);

@@ -114,7 +114,10 @@ fn dialect(text: &str) -> Result<String, TextError> {
 
 /// The check of a kind that nothing reads yet: no text is right.
 fn unread(_: &str) -> Result<String, TextError> {
-    Err(TextError::at(0, "nothing in this program reads a text of this kind yet"))
+    Err(TextError::at(
+        0,
+        "nothing in this program reads a text of this kind yet",
+    ))
 }
 
 #[cfg(test)]
@@ -138,7 +141,12 @@ mod tests {
         for row in KINDS {
             let Some(check) = row.check else { continue };
             for built_in in (row.built_in)() {
-                assert_eq!(check(&built_in.body).as_deref(), Ok(built_in.body.as_str()), "{:?}", row.kind);
+                assert_eq!(
+                    check(&built_in.body).as_deref(),
+                    Ok(built_in.body.as_str()),
+                    "{:?}",
+                    row.kind
+                );
                 let odd = format!("{}unknown_key = 1\n", built_in.body);
                 assert!(check(&odd).is_err(), "{:?}", row.kind);
             }

@@ -230,7 +230,8 @@ fn of_exchange(db: &mut Db, exchange: &ExchangeRow, version: &Version) -> Result
 
 /// The tables of an exchange with those of a version in their place.
 fn with(own: &Arc<ExchangeTables>, version: &Version) -> Result<Arc<ExchangeTables>, Failure> {
-    let unreadable = |what: String| Failure::new(Fault::PolicyInvalid).remedy(format!("This version cannot be read: {what}."));
+    let unreadable =
+        |what: String| Failure::new(Fault::PolicyInvalid).remedy(format!("This version cannot be read: {what}."));
     match version.kind {
         PolicyKind::Retry => tables::of(Some(&version.body), Some(own.escalation)),
         PolicyKind::Escalation => {

@@ -57,11 +57,19 @@ pub(super) fn by_matching(
         return Err(Failure::new(Fault::StoreDamaged).because("a matching policy without rules"));
     };
     let (Some(old), Some(outcome)) = (old, outcome) else {
-        return Ok(Redecided::lacking(by, decided, "the version that decided, which is not in this store"));
+        return Ok(Redecided::lacking(
+            by,
+            decided,
+            "the version that decided, which is not in this store",
+        ));
     };
     let is_whole = detail.candidates.iter().all(|one| one.total.is_some());
     if !is_whole {
-        return Ok(Redecided::lacking(by, decided, "the bits of its candidates: an older version of the program wrote it"));
+        return Ok(Redecided::lacking(
+            by,
+            decided,
+            "the bits of its candidates: an older version of the program wrote it",
+        ));
     }
     let once = RecordedDecision {
         outcome,
@@ -90,7 +98,10 @@ fn kind_of(word: &str) -> Option<OutcomeKind> {
 }
 
 fn candidate(one: &ComparedCandidate) -> RecordedCandidate {
-    let named = one.fields.iter().filter_map(|(field, level)| Some((field.as_str(), level.as_str()?)));
+    let named = one
+        .fields
+        .iter()
+        .filter_map(|(field, level)| Some((field.as_str(), level.as_str()?)));
     let mut weights = RecordedCandidate::default().weights;
     for field in Field::ALL {
         weights[field as usize] = one.weight(field.code()).unwrap_or_default();
@@ -120,18 +131,34 @@ pub(super) fn by_consent(
     // A decision row cites the matching policy; its entry cites the table by its hash.
     let by = "the table that its ledger entry cites";
     if version.id != hex(&consent::table_digest()) {
-        return Ok(Redecided::lacking(by, decided, "nothing, but the rules of that version are code that is not in this program"));
+        return Ok(Redecided::lacking(
+            by,
+            decided,
+            "nothing, but the rules of that version are code that is not in this program",
+        ));
     }
     let Some(consent_id) = &item.consent_id else {
-        return Ok(Redecided::lacking(by, decided, "the consent itself: that of a refusal is not kept"));
+        return Ok(Redecided::lacking(
+            by,
+            decided,
+            "the consent itself: that of a refusal is not kept",
+        ));
     };
     let (Some(body), Some(partner)) = (consents::body_of(db, consent_id)?, partners::by_id(db, &item.partner)?) else {
         return Ok(Redecided::lacking(by, decided, "the consent itself: it was erased"));
     };
     let Ok(consent) = serde_json::from_slice::<Consent>(&body) else {
-        return Ok(Redecided::lacking(by, decided, "a consent that can be read: it was erased"));
+        return Ok(Redecided::lacking(
+            by,
+            decided,
+            "a consent that can be read: it was erased",
+        ));
     };
-    let member = consent.patient.as_ref().and_then(|patient| patient.reference.clone()).unwrap_or_default();
+    let member = consent
+        .patient
+        .as_ref()
+        .and_then(|patient| patient.reference.clone())
+        .unwrap_or_default();
     let again = consent::judge(&ConsentQuestion {
         consent: &consent,
         member: &member,

@@ -111,10 +111,7 @@ pub fn roll_back(
     let now_ms = ctx.clock.now_ms();
     let version = ctx.store.read_blocking(|db| {
         let standings = Standings::read(ctx, table, db, kind)?;
-        let mut before: Vec<Option<String>> = partners
-            .iter()
-            .map(|partner| standings.before(partner))
-            .collect();
+        let mut before: Vec<Option<String>> = partners.iter().map(|partner| standings.before(partner)).collect();
         before.dedup();
         match before.as_slice() {
             [Some(id)] => find_in(ctx, table, db, Some(kind), id),
@@ -153,7 +150,14 @@ pub fn approve(ctx: &Context, table: KindTable, act_id: &str, hand: &PolicyHand)
     let now_ms = at_us / 1000;
     let effective_ms = known.effective_ms.max(now_ms);
     let (entries, act_id) = (
-        entries(ctx, Action::PolicyApproved, &known.version.acted(), &known.partners, effective_ms, hand),
+        entries(
+            ctx,
+            Action::PolicyApproved,
+            &known.version.acted(),
+            &known.partners,
+            effective_ms,
+            hand,
+        ),
         act_id.to_owned(),
     );
     let (kind, id) = (known.version.kind, known.version.id.clone());
@@ -237,10 +241,14 @@ fn scopes(kind: PolicyKind, named: &[String]) -> Result<Vec<String>, Failure> {
     let refuse = |remedy: &'static str| Failure::new(Fault::PolicyInvalid).at("--partner").remedy(remedy);
     match (kind.scope(), named.is_empty()) {
         (KindScope::Store, false) => {
-            return Err(refuse("This kind holds for the store as a whole: leave the partners out."));
+            return Err(refuse(
+                "This kind holds for the store as a whole: leave the partners out.",
+            ));
         }
         (KindScope::NamedPartners, true) => {
-            return Err(refuse("Name the partners: what holds for the others is in their registration."));
+            return Err(refuse(
+                "Name the partners: what holds for the others is in their registration.",
+            ));
         }
         _ => {}
     }

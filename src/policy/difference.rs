@@ -89,8 +89,18 @@ mod tests {
             changes.into_iter().map(|change| change.key).collect()
         };
         let money = LineForm::Words(&["money"]);
-        assert_eq!(keys(money, "v/1\nmoney Claim whole\nlive a = b", "v/2\nmoney Claim none\nlive a = b"), ["version", "money Claim"]);
-        assert_eq!(keys(LineForm::Words(&[]), "timeout repeat 1 2", "timeout repeat 1 3"), ["timeout"]);
+        assert_eq!(
+            keys(
+                money,
+                "v/1\nmoney Claim whole\nlive a = b",
+                "v/2\nmoney Claim none\nlive a = b"
+            ),
+            ["version", "money Claim"]
+        );
+        assert_eq!(
+            keys(LineForm::Words(&[]), "timeout repeat 1 2", "timeout repeat 1 3"),
+            ["timeout"]
+        );
         assert_eq!(keys(LineForm::Tab, "t:1\na\tb\tc", "t:1\na\tb\td"), ["a"]);
     }
 }

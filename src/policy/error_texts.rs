@@ -21,13 +21,22 @@ pub fn check_error_texts(text: &str) -> Result<String, TextError> {
     for row in &rows {
         let known = Fault::ALL.iter().find(|fault| fault.code() == row.key);
         if !known.is_some_and(|fault| fault.is_for_partners()) {
-            return Err(TextError::at(row.line, "partners are answered with no fault of this code"));
+            return Err(TextError::at(
+                row.line,
+                "partners are answered with no fault of this code",
+            ));
         }
         if row.value.len() > BYTES_MOST || row.value.chars().any(char::is_control) {
-            return Err(TextError::at(row.line, "a text has at most 300 bytes and no control characters"));
+            return Err(TextError::at(
+                row.line,
+                "a text has at most 300 bytes and no control characters",
+            ));
         }
         if !row.value.ends_with('.') {
-            return Err(TextError::at(row.line, "a text is a sentence and ends with a full stop"));
+            return Err(TextError::at(
+                row.line,
+                "a text is a sentence and ends with a full stop",
+            ));
         }
     }
     let mut canonical = no_error_texts();
@@ -55,7 +64,11 @@ mod tests {
             ("error-texts 1\nMM-005 = Call us.\nMM-005 = Or not.", 3),
             ("MM-005 = Call us.", 1),
         ] {
-            assert_eq!(check_error_texts(wrong).map_err(|error| error.line), Err(line), "{wrong}");
+            assert_eq!(
+                check_error_texts(wrong).map_err(|error| error.line),
+                Err(line),
+                "{wrong}"
+            );
         }
         let long = format!("error-texts 1\nMM-005 = {}.\n", "x".repeat(300));
         assert!(check_error_texts(&long).is_err());

@@ -50,8 +50,17 @@ mod tests {
     #[test]
     fn lines_are_pairs_after_their_head() {
         let rows = keyed("# ours\n\nx 1\na = b = c\n", "x 1").expect("rows");
-        assert_eq!((rows.len(), rows[0].line, rows[0].key, rows[0].value), (1, 4, "a", "b = c"));
-        for (text, line) in [("", 1), ("y 1", 1), ("x 1\na", 2), ("x 1\na =", 2), ("x 1\na = 1\na = 2", 3)] {
+        assert_eq!(
+            (rows.len(), rows[0].line, rows[0].key, rows[0].value),
+            (1, 4, "a", "b = c")
+        );
+        for (text, line) in [
+            ("", 1),
+            ("y 1", 1),
+            ("x 1\na", 2),
+            ("x 1\na =", 2),
+            ("x 1\na = 1\na = 2", 3),
+        ] {
             assert_eq!(keyed(text, "x 1").map_err(|error| error.line), Err(line), "{text}");
         }
     }

@@ -90,7 +90,9 @@ impl PolicyKind {
     /// As what decisions and entries cite a version that is no built-in one with a name of its own.
     pub(crate) fn cited(self, name: &str, id: &str) -> String {
         match self {
-            PolicyKind::Matching | PolicyKind::Survivorship | PolicyKind::Release | PolicyKind::Consent => name.to_owned(),
+            PolicyKind::Matching | PolicyKind::Survivorship | PolicyKind::Release | PolicyKind::Consent => {
+                name.to_owned()
+            }
             _ => format!("{name}-{}", id.get(..CITED_DIGITS).unwrap_or(id)),
         }
     }

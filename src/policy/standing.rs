@@ -88,7 +88,12 @@ impl Standings {
     /// The id of the version that would decide for `partner` if the act that decides now had not been; `None` when no act decides.
     pub fn before(&self, partner: &str) -> Option<String> {
         let now = deciding(&self.rows, partner, self.now_ms)?;
-        let others: Vec<ActivationRow> = self.rows.iter().filter(|row| row.act_id != now.act_id).cloned().collect();
+        let others: Vec<ActivationRow> = self
+            .rows
+            .iter()
+            .filter(|row| row.act_id != now.act_id)
+            .cloned()
+            .collect();
         let earlier = deciding(&others, partner, self.now_ms).map(|row| row.version_id.clone());
         earlier.or_else(|| self.without_acts().map(|(id, _)| id))
     }
@@ -120,7 +125,11 @@ impl Standings {
         let partners = named.iter().map(|(partner, _)| (*partner).to_owned()).collect();
         let ahead = |row: &&ActivationRow| row.version_id == id && row.withdrawn_ms.is_none();
         let waits = self.rows.iter().filter(ahead).find(|row| row.approved_ms.is_none());
-        let due = self.rows.iter().filter(ahead).find(|row| row.effective_ms > self.now_ms);
+        let due = self
+            .rows
+            .iter()
+            .filter(ahead)
+            .find(|row| row.effective_ms > self.now_ms);
         let state = match everyone {
             Some((general, since_ms)) if general == id => VersionState::Active(since_ms),
             _ => match (named.iter().map(|(_, since_ms)| *since_ms).min(), waits, due) {

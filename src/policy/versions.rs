@@ -127,11 +127,16 @@ pub fn import(ctx: &Context, table: KindTable, new: &NewVersion<'_>, hand: &Poli
     }
     let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
     if kind != PolicyKind::Matching && !is_plain {
-        return Err(wrong_name("Give a name of letters, digits, hyphens and dots, because entries cite it."));
+        return Err(wrong_name(
+            "Give a name of letters, digits, hyphens and dots, because entries cite it.",
+        ));
     }
     let draft = read(table, new)?;
     let versions = list(ctx, table, Some(kind))?;
-    if let Some(known) = versions.iter().find(|known| known.id == draft.id && known.added_ms.is_none()) {
+    if let Some(known) = versions
+        .iter()
+        .find(|known| known.id == draft.id && known.added_ms.is_none())
+    {
         return Err(wrong_text(TextError::at(
             0,
             format!("it is the text of {}, which is part of the program", known.name),
@@ -186,10 +191,8 @@ pub fn keep_built_in(ctx: &Context, table: KindTable) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
-    ctx.store.write_blocking(move |db| {
-        rows.iter()
-            .try_for_each(|row| policies::insert(db, row).map(drop))
-    })
+    ctx.store
+        .write_blocking(move |db| rows.iter().try_for_each(|row| policies::insert(db, row).map(drop)))
 }
 
 /// Starts a shadow run of a matching policy. Counts of an earlier run of it are deleted.
@@ -285,7 +288,11 @@ fn of_kind(ctx: &Context, table: KindTable, db: &mut Db, kind: PolicyKind) -> Re
     match kind {
         PolicyKind::Matching => {
             for point in [Point::Safe, Point::Balanced] {
-                drafts.push((Draft::of_rules(Rules::shipped(point.code())), point.code().to_owned(), None));
+                drafts.push((
+                    Draft::of_rules(Rules::shipped(point.code())),
+                    point.code().to_owned(),
+                    None,
+                ));
             }
         }
         PolicyKind::Survivorship => {

@@ -184,7 +184,9 @@ impl Authority {
             return Ok(());
         }
         let (asked, uris) = (Instant::now(), presented.uris.clone());
-        let asking = ctx.store.read(move |db| tokens::holder_and_owner(db, &hash, &uris, now_ms));
+        let asking = ctx
+            .store
+            .read(move |db| tokens::holder_and_owner(db, &hash, &uris, now_ms));
         let found = Box::pin(asking).await?;
         if let Some((holder, owner)) = found {
             self.0.holders.put(hash, asked, Arc::new(holder));

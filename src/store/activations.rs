@@ -4,9 +4,9 @@
 //! each. The answer is read with the clock of the caller, so that a version takes effect at its time in all processes, without any job.
 //! Whether an act is allowed is decided elsewhere.
 
+use super::Db;
 use super::schema::{operator_note, policy_activation};
 use super::statement::{Bind, Statement};
-use super::Db;
 use crate::error::Failure;
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
@@ -260,7 +260,9 @@ mod tests {
             row("4", "p", 250, false),
         ];
         let said = |rows: &[ActivationRow], partner: &str, at_ms| {
-            deciding(rows, partner, at_ms).map(|row| row.act_id.clone()).unwrap_or_default()
+            deciding(rows, partner, at_ms)
+                .map(|row| row.act_id.clone())
+                .unwrap_or_default()
         };
         assert_eq!(said(&rows, "p", 99), "");
         assert_eq!((said(&rows, "p", 250), said(&rows, "q", 250)), ("2".into(), "1".into()));

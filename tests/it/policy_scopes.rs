@@ -17,7 +17,17 @@ async fn asked(client: &Client, token: &str, payer: &TestPayer, member: u64) -> 
 /// Imports a text and gives the id of its version.
 fn imported(payer: &TestPayer, kind: &str, name: &str, text: &str) -> String {
     std::fs::write(payer.home().join("policy.txt"), text).expect("a file");
-    let done = payer.json_command(&["policy", "import", "policy.txt", "--kind", kind, "--name", name, "--reason", "a test"]);
+    let done = payer.json_command(&[
+        "policy",
+        "import",
+        "policy.txt",
+        "--kind",
+        kind,
+        "--name",
+        name,
+        "--reason",
+        "a test",
+    ]);
     done["id"].as_str().expect("an id").to_owned()
 }
 
@@ -55,7 +65,16 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
         .collect();
     assert_eq!(
         kinds,
-        ["matching", "survivorship", "release", "consent", "retry", "escalation", "error-texts", "dialects"],
+        [
+            "matching",
+            "survivorship",
+            "release",
+            "consent",
+            "retry",
+            "escalation",
+            "error-texts",
+            "dialects"
+        ],
         "every kind that has a version has one in force"
     );
     let id = imported(&payer, "matching", "strict", &strict(&payer));
@@ -64,8 +83,19 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
     put_in_force(&payer, &id, &["new-payer"]);
     asked(&client, &token, &payer, 2).await.assert_status(422);
     let shown = payer.json_command(&["policy", "show", &id]);
-    assert_eq!((&shown["state"], &shown["partners"]), (&"partial".into(), &json!(["new-payer", "other-payer"])));
-    payer.json_command(&["policy", "rollback", "matching", "--partner", "new-payer", "--reason", "a test"]);
+    assert_eq!(
+        (&shown["state"], &shown["partners"]),
+        (&"partial".into(), &json!(["new-payer", "other-payer"]))
+    );
+    payer.json_command(&[
+        "policy",
+        "rollback",
+        "matching",
+        "--partner",
+        "new-payer",
+        "--reason",
+        "a test",
+    ]);
     asked(&client, &token, &payer, 3).await.assert_status(200);
 
     let decisions = payer.json_command(&["match", "list"]);
@@ -77,29 +107,59 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
     let matched = of("matched");
     let replay = |id: &str, version: &str| payer.json_command(&["policy", "replay", id, "--version", version]);
     let same = replay(&matched, "safe");
-    assert_eq!((&same["decided"], &same["would"], &same["differs"]), (&"match".into(), &"match".into(), &false.into()), "{same}");
+    assert_eq!(
+        (&same["decided"], &same["would"], &same["differs"]),
+        (&"match".into(), &"match".into(), &false.into()),
+        "{same}"
+    );
     let other = replay(&matched, &id);
-    assert_eq!((&other["would"], &other["reason"], &other["differs"]), (&"review".into(), &"weak".into(), &true.into()), "{other}");
-    let undecided = decisions.iter().find(|one| one["outcome"] != "matched").expect("one")["id"].as_str().expect("an id");
+    assert_eq!(
+        (&other["would"], &other["reason"], &other["differs"]),
+        (&"review".into(), &"weak".into(), &true.into()),
+        "{other}"
+    );
+    let undecided = decisions.iter().find(|one| one["outcome"] != "matched").expect("one")["id"]
+        .as_str()
+        .expect("an id");
     let again = replay(undecided, &id);
-    assert_eq!((&again["differs"], &again["reason"]), (&false.into(), &"weak".into()), "{again}");
+    assert_eq!(
+        (&again["differs"], &again["reason"]),
+        (&false.into(), &"weak".into()),
+        "{again}"
+    );
     let back = replay(undecided, "safe");
     assert_eq!(back["would"], Value::Null, "{back}");
-    assert!(back["lacks"].as_array().is_some_and(|lacks| !lacks.is_empty()), "{back}");
+    assert!(
+        back["lacks"].as_array().is_some_and(|lacks| !lacks.is_empty()),
+        "{back}"
+    );
 
     let consent = payer.json_command(&["policy", "show", "--kind", "consent"]);
     let consent = consent["version"].as_str().expect("a version");
     let judged = replay(&matched, consent);
-    assert_eq!((&judged["decided"], &judged["would"]), (&"permit regular".into(), &"permit regular".into()), "{judged}");
+    assert_eq!(
+        (&judged["decided"], &judged["would"]),
+        (&"permit regular".into(), &"permit regular".into()),
+        "{judged}"
+    );
     let sum = payer.json_command(&["policy", "compare", &id, "--partner", "new-payer"]);
-    assert_eq!((&sum["compared"], &sum["different"], &sum["same"]), (&3.into(), &2.into(), &1.into()), "{sum}");
+    assert_eq!(
+        (&sum["compared"], &sum["different"], &sum["same"]),
+        (&3.into(), &2.into(), &1.into()),
+        "{sum}"
+    );
 }
 
 #[tokio::test]
 async fn error_texts_and_dialects_are_for_the_partners_that_are_named() {
     let (payer, client) = TestPayer::start(3);
     let token = client.token(ALL_SCOPES).await;
-    let texts = imported(&payer, "error-texts", "desk", "error-texts 1\nMM-003 = Our desk answers at +1 555 0100.\n");
+    let texts = imported(
+        &payer,
+        "error-texts",
+        "desk",
+        "error-texts 1\nMM-003 = Our desk answers at +1 555 0100.\n",
+    );
     put_in_force(&payer, &texts, &["new-payer"]);
     let with_text = |said: &str| said.ends_with("Our desk answers at +1 555 0100.");
     let mut odd = payer.request(1, Variation::Exact);
@@ -110,13 +170,19 @@ async fn error_texts_and_dialects_are_for_the_partners_that_are_named() {
         let token = client.token(ALL_SCOPES).await;
         let reply = client.post_match(&token, odd.to_string(), &[]).await;
         reply.assert_outcome(Fault::MatchParameterUnknown);
-        said = reply.json()["issue"][0]["diagnostics"].as_str().unwrap_or_default().to_owned();
+        said = reply.json()["issue"][0]["diagnostics"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if with_text(&said) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(with_text(&said) && said.starts_with("Send only MemberPatient"), "{said}");
+    assert!(
+        with_text(&said) && said.starts_with("Send only MemberPatient"),
+        "{said}"
+    );
     let other = asked(&client, &token, &payer, 900).await;
     other.assert_outcome(Fault::NoUniqueMember);
     assert!(!with_text(&other.text()), "another fault has its remedy alone");
@@ -124,10 +190,18 @@ async fn error_texts_and_dialects_are_for_the_partners_that_are_named() {
     let full = asked(&client, &token, &payer, 1).await.json();
     let named = |reply: &Value| -> Vec<String> {
         let parameters = reply["parameter"].as_array().expect("parameters");
-        parameters.iter().filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+        parameters
+            .iter()
+            .filter_map(|one| one["name"].as_str().map(str::to_owned))
+            .collect()
     };
     assert!(named(&full).contains(&"MemberId".to_owned()), "{full}");
-    let old = imported(&payer, "dialects", "old", r#"{"hrex":"1.0","pdex":"2.2","us_core":"6.1.0"}"#);
+    let old = imported(
+        &payer,
+        "dialects",
+        "old",
+        r#"{"hrex":"1.0","pdex":"2.2","us_core":"6.1.0"}"#,
+    );
     let everyone = payer.command(&["policy", "activate", &old, "--reason", "a test"]);
     assert!(!everyone.status.success(), "a dialect is a partner's");
     put_in_force(&payer, &old, &["new-payer"]);
@@ -158,15 +232,23 @@ async fn acts_at_the_operations_side_are_for_admins_and_are_those_of_the_command
     let act = done.json()["act_id"].as_str().expect("an act").to_owned();
     let acts = desk.get("policies/acts?kind=escalation").await.json();
     assert_eq!(
-        (&acts["items"][0]["id"], &acts["items"][0]["state"], &acts["items"][0]["partner"]),
+        (
+            &acts["items"][0]["id"],
+            &acts["items"][0]["state"],
+            &acts["items"][0]["partner"]
+        ),
         (&act.clone().into(), &"in-force".into(), &"new-payer".into())
     );
-    let withdrawn = desk.post(&format!("policies/acts/{act}/withdraw"), &json!({"reason": "too late"})).await;
+    let withdrawn = desk
+        .post(&format!("policies/acts/{act}/withdraw"), &json!({"reason": "too late"}))
+        .await;
     withdrawn.assert_outcome(Fault::ActivationUnknown);
     let back = json!({"kind": "escalation", "partners": ["new-payer"], "reason": "a test"});
     desk.post("policies/rollback", &back).await.assert_status(200);
     let odd = json!({"kind": "weather", "reason": "a test"});
-    desk.post("policies/rollback", &odd).await.assert_outcome(Fault::ParameterInvalid);
+    desk.post("policies/rollback", &odd)
+        .await
+        .assert_outcome(Fault::ParameterInvalid);
     let listed = desk.get("policies?kind=escalation").await.json();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(payer.count("policy_activation"), 2);

@@ -158,10 +158,12 @@ impl Again<'_> {
                     again.below(margin, new.margin, known, Guard::Rival)
                 }
             },
-            _ => !has_rule && {
-                let known = !moved && self::needed(&levels, old) == needed;
-                again.below(top, needed, known, Guard::Weak)
-            },
+            _ => {
+                !has_rule && {
+                    let known = !moved && self::needed(&levels, old) == needed;
+                    again.below(top, needed, known, Guard::Weak)
+                }
+            }
         });
         self.said.guard = guard;
         let outcome = match guard {
@@ -177,7 +179,11 @@ impl Again<'_> {
                         top < new.review
                     }
                 };
-                if is_below { OutcomeKind::None } else { OutcomeKind::Review }
+                if is_below {
+                    OutcomeKind::None
+                } else {
+                    OutcomeKind::Review
+                }
             }
         };
         if self.said.lacks.is_empty() {
@@ -229,9 +235,10 @@ impl Again<'_> {
         }
         let recorded = &self.once.candidates;
         let lead = |at: usize| recorded[0].total - recorded[at].total;
-        let rival = self.once.margin.and_then(|margin| {
-            (1..recorded.len()).find(|at| (lead(*at) - margin).abs() <= 2.0 * ROUNDED)
-        });
+        let rival = self
+            .once
+            .margin
+            .and_then(|margin| (1..recorded.len()).find(|at| (lead(*at) - margin).abs() <= 2.0 * ROUNDED));
         if self.once.margin.is_some() && rival.is_none() {
             // The next person is beyond the candidates that are kept.
             self.lacks(FURTHER);
@@ -371,7 +378,9 @@ mod tests {
         let strict = policy(|text| {
             let lines = text.lines().map(|line| match line.split_once(" = ") {
                 Some((key, _)) if key.starts_with("rule.") => format!("{key} = 0\n"),
-                Some((key @ ("safe.accept" | "safe.thin" | "safe.faint" | "safe.renamed"), _)) => format!("{key} = 5000\n"),
+                Some((key @ ("safe.accept" | "safe.thin" | "safe.faint" | "safe.renamed"), _)) => {
+                    format!("{key} = 5000\n")
+                }
                 _ => format!("{line}\n"),
             });
             lines.collect()
@@ -389,7 +398,10 @@ mod tests {
             ..once
         };
         let again = decide_again(&back, (&strict, Point::Safe), (&ships, Point::Safe));
-        assert_eq!(again.outcome, None, "whether the guard after it applied is not on record");
+        assert_eq!(
+            again.outcome, None,
+            "whether the guard after it applied is not on record"
+        );
         assert_eq!(again.lacks, [LATER]);
     }
 

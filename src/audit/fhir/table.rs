@@ -119,8 +119,10 @@ fn told(action: Action) -> Told {
         OperatorViewed => &[("", Activity(LOOK))],
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
-        | PolicyProposed | PolicyActivated | PolicyApproved | PolicyWithdrawn | PolicyRolledBack | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
-        | LedgerLogBegun => &[("", Activity(SETTING))],
+        | PolicyProposed | PolicyActivated | PolicyApproved | PolicyWithdrawn | PolicyRolledBack
+        | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked | LedgerLogBegun => {
+            &[("", Activity(SETTING))]
+        }
         RequestRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],

@@ -3,8 +3,8 @@
 use super::*;
 use crate::exchange::clocks::AUTOMATIC_MS;
 use crate::exchange::moves::{LIVE, allowed};
-use crate::exchange::tables::BUILT_IN;
 use crate::exchange::steps::{MatchedAs, MissingPart, Quarantined, TransportFailure};
+use crate::exchange::tables::BUILT_IN;
 use std::collections::BTreeMap;
 
 const HERE: Position = Position {
@@ -162,13 +162,17 @@ fn transport_failures_stay_in_the_round_and_business_waits_begin_a_new_one() {
         1.0,
     );
     assert_eq!((failed.round, failed.failed, failed.then), (1, 1, Then::Wait(1_000)));
-    let unmatched = HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
+    let unmatched = HERE
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
     assert_eq!(
         (unmatched.round, unmatched.failed, unmatched.then),
         (2, 0, Then::Wait(86_400_000))
     );
     let third = Position { round: 3, ..HERE };
-    let over = third.under(BUILT_IN).conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
+    let over = third
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
     assert_eq!((over.event, over.then), (ExchangeEvent::Unmatched, Then::End));
 }
 
@@ -187,7 +191,9 @@ fn what_may_not_be_repeated_is_parked_with_its_reason() {
     );
     let late = AUTOMATIC_MS - 10;
     assert_eq!(
-        HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &end, late, 1.0).then,
+        HERE.under(BUILT_IN)
+            .conclude(StepName::MemberMatch, &end, late, 1.0)
+            .then,
         Then::Park(Fault::DeadlineOver)
     );
 }
@@ -222,9 +228,13 @@ fn damage_to_what_is_kept_is_told_as_that_wherever_it_is_found() {
         at,
         ..HERE
     };
-    let fetched_again = at(StepName::Check).under(BUILT_IN).conclude(StepName::Check, &end, 0, 0.5);
+    let fetched_again = at(StepName::Check)
+        .under(BUILT_IN)
+        .conclude(StepName::Check, &end, 0, 0.5);
     assert_eq!((fetched_again.event, fetched_again.round), (ExchangeEvent::WentBack, 2));
-    let told = at(StepName::Retrieve).under(BUILT_IN).conclude(StepName::Retrieve, &end, 0, 0.5);
+    let told = at(StepName::Retrieve)
+        .under(BUILT_IN)
+        .conclude(StepName::Retrieve, &end, 0, 0.5);
     assert_eq!((told.class, told.then), ("spool-lost", Then::Park(fault)));
     // Too often: what goes on, when somebody lets it, is the retrieval and not the step that lacks it.
     let last = Position {
@@ -245,11 +255,15 @@ fn what_the_partner_says_of_our_request_is_parked_and_its_word_about_the_member_
         Fault::PartnerMisunderstands,
         Fault::PartnerTokenRefused,
     ] {
-        let parked = HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &StepEnd::refused(fault), 0, 0.5);
+        let parked = HERE
+            .under(BUILT_IN)
+            .conclude(StepName::MemberMatch, &StepEnd::refused(fault), 0, 0.5);
         assert_eq!((parked.class, parked.then), ("our-fault", Then::Park(fault)));
         assert!(retry::class(parked.class).is_some());
     }
-    let over = HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &StepEnd::refused(Fault::PartnerRefuses), 0, 0.5);
+    let over = HERE
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &StepEnd::refused(Fault::PartnerRefuses), 0, 0.5);
     assert_eq!((over.event, over.then), (ExchangeEvent::PartnerRefused, Then::End));
 }
 
@@ -261,7 +275,9 @@ fn quarantine_keeps_an_exchange_from_being_complete() {
         has_quarantine: true,
         ..HERE
     };
-    let concluded = here.under(BUILT_IN).conclude(StepName::Acknowledge, &StepEnd::Done(StepGain::Ready), 0, 0.0);
+    let concluded = here
+        .under(BUILT_IN)
+        .conclude(StepName::Acknowledge, &StepEnd::Done(StepGain::Ready), 0, 0.0);
     assert_eq!(
         (concluded.event, concluded.then),
         (ExchangeEvent::PartlyAcknowledged, Then::Park(Fault::InQuarantine))
@@ -287,7 +303,9 @@ fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
         Then::Park(Fault::StoreUnavailable),
         "not: the partner failed"
     );
-    let late = HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
+    let late = HERE
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
     assert_eq!(late.then, Then::Park(Fault::DeadlineOver));
     let slow = HERE.under(BUILT_IN).timed_out(StepName::Store, 0, 0.5);
     assert_eq!((slow.class, slow.fault), (OWN_TROUBLE, Some(Fault::StoreSlow)));
@@ -297,7 +315,10 @@ fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
 
 #[test]
 fn what_is_not_permitted_any_more_ends_or_parks_and_is_not_tried_again() {
-    let at = |at, fault| HERE.under(BUILT_IN).conclude(at, &StepEnd::NotPermitted { fault }, 0, 0.5);
+    let at = |at, fault| {
+        HERE.under(BUILT_IN)
+            .conclude(at, &StepEnd::NotPermitted { fault }, 0, 0.5)
+    };
     let revoked = at(StepName::MemberMatch, Fault::OptInRevoked);
     assert_eq!(
         (revoked.event, revoked.then),

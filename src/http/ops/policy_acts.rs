@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::when::instant_ms;
 use crate::ids::is_one_line;
+use crate::ops::Whole;
 use crate::ops::policies::{self, activated};
 use crate::ops::policy_kinds::KINDS;
-use crate::ops::Whole;
 use crate::policy::{self, Activated, ActivationWish, PolicyHand, PolicyKind};
 use actix_web::web;
 use serde::Deserialize;
@@ -61,7 +61,10 @@ pub(super) async fn activate(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         },
     );
     let version = body.version;
-    done(asked, move |ctx| policy::activate(ctx, KINDS, (kind, &version), &wish, &hand)).await
+    done(asked, move |ctx| {
+        policy::activate(ctx, KINDS, (kind, &version), &wish, &hand)
+    })
+    .await
 }
 
 /// What goes back.

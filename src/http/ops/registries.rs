@@ -3,8 +3,8 @@
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::error::{Failure, Fault};
-use crate::policy::PolicyKind;
 use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
+use crate::policy::PolicyKind;
 
 /// `GET /ops/v1/partners`.
 pub(super) async fn partners(asked: &OpsRequest) -> Result<JsonBody, Failure> {

@@ -12,9 +12,7 @@ use causeway::exchange::steps::TransportFailure;
 use causeway::ops::policies::acts;
 use causeway::ops::policy_kinds::KINDS;
 use causeway::ops::policy_replay::{self, ReplayItem};
-use causeway::policy::{
-    self, Activated, ActivationWish, NewVersion, PolicyHand, PolicyKind, Version, VersionState,
-};
+use causeway::policy::{self, Activated, ActivationWish, NewVersion, PolicyHand, PolicyKind, Version, VersionState};
 use causeway::store::{Db, activations};
 
 fn by(operator: &str) -> PolicyHand {
@@ -86,20 +84,29 @@ fn a_retry_version_decides_for_one_partner_first_and_an_exchange_keeps_the_one_w
         bed.run_through(&partner, id, 20 * HOUR);
     }
     let said = |id: &str| {
-        let failed = bed.attempts(id).iter().filter(|one| one.class.as_deref() == Some("not-sent")).count();
+        let failed = bed
+            .attempts(id)
+            .iter()
+            .filter(|one| one.class.as_deref() == Some("not-sent"))
+            .count();
         (bed.exchange(id).policy_version, failed)
     };
     assert_eq!(said(&before), (retry::version().to_owned(), 8), "it keeps its version");
     assert_eq!(said(&own), (retry::version().to_owned(), 8), "another partner");
     assert_eq!(said(&after), (version.version.clone(), 2));
-    let cited = format!("SELECT COUNT(*) FROM ledger_entry WHERE exchange_id = '{after}' AND action = 'exchange.parked'");
+    let cited =
+        format!("SELECT COUNT(*) FROM ledger_entry WHERE exchange_id = '{after}' AND action = 'exchange.parked'");
     assert_eq!(bed.number(&cited), 1);
 
     let same = replay(&bed, &after, &version.version);
     assert_eq!((same.differs, same.attempts.len()), (Some(false), 2), "{same:?}");
     assert_eq!(same.decided.as_deref(), Some("operator"));
     let ships = replay(&bed, &after, retry::version());
-    assert_eq!((ships.differs, ships.would.as_deref()), (Some(true), Some("again")), "{ships:?}");
+    assert_eq!(
+        (ships.differs, ships.would.as_deref()),
+        (Some(true), Some("again")),
+        "{ships:?}"
+    );
     let several = policy::find(&bed.ctx, KINDS, None, "default").expect_err("a name of versions of several kinds");
     assert_eq!(several.fault(), Fault::PolicyUnknown);
 }
@@ -113,11 +120,19 @@ fn what_another_version_would_have_decided_is_told_for_each_attempt() {
     let own = replay(&bed, &id, retry::version());
     assert_eq!((own.differs, own.attempts.len()), (Some(false), 8), "{own:?}");
     let other = replay(&bed, &id, &version.id);
-    let differ: Vec<i64> = other.attempts.iter().filter(|one| one.differs).map(|one| one.attempt).collect();
+    let differ: Vec<i64> = other
+        .attempts
+        .iter()
+        .filter(|one| one.differs)
+        .map(|one| one.attempt)
+        .collect();
     assert_eq!(differ, [2, 3, 4, 5, 6, 7], "it would have stopped at the second");
     assert_eq!(other.decided_by, retry::version());
     let wanted = (None, version.id.as_str());
-    let sum = bed.ctx.store.read_blocking(|db| policy_replay::compare(&bed.ctx, db, wanted, Some("old-payer"), 10));
+    let sum = bed
+        .ctx
+        .store
+        .read_blocking(|db| policy_replay::compare(&bed.ctx, db, wanted, Some("old-payer"), 10));
     let sum = sum.expect("compared");
     assert_eq!((sum.compared, sum.different, sum.examples), (1, 1, vec![id]));
 }
@@ -150,7 +165,11 @@ fn a_version_takes_effect_at_its_time_and_the_way_back_leads_to_what_was_before(
     assert_eq!(state(ctx, &version.id).0, VersionState::Idle);
     ctx.clock.advance_ms(1);
     let again = policy::roll_back(ctx, KINDS, PolicyKind::Retry, &["old-payer".into()], &by("uid-1/bo"));
-    assert_eq!(again.expect("forth").version.id, version.id, "for one partner, what was before");
+    assert_eq!(
+        again.expect("forth").version.id,
+        version.id,
+        "for one partner, what was before"
+    );
     assert_eq!(state(ctx, &version.id).1, ["old-payer"]);
     let nothing = policy::roll_back(ctx, KINDS, PolicyKind::Escalation, &[], &by("uid-1/bo")).expect_err("nothing");
     assert_eq!(nothing.fault(), Fault::ActivationUnknown);
@@ -164,7 +183,13 @@ fn a_version_takes_effect_at_its_time_and_the_way_back_leads_to_what_was_before(
     assert_eq!(late.fault(), Fault::ActivationUnknown);
     let actions = |action: &str| bed.number(&format!("SELECT COUNT(*) FROM ledger_entry WHERE action = '{action}'"));
     assert_eq!(
-        ["policy.imported", "policy.activated", "policy.rolled-back", "policy.withdrawn"].map(actions),
+        [
+            "policy.imported",
+            "policy.activated",
+            "policy.rolled-back",
+            "policy.withdrawn"
+        ]
+        .map(actions),
         [1, 2, 2, 1],
         "each act is an entry, and nothing that was refused"
     );
@@ -173,8 +198,14 @@ fn a_version_takes_effect_at_its_time_and_the_way_back_leads_to_what_was_before(
 /// The act that is in force for `old-payer`.
 fn again_act(bed: &Bed) -> String {
     let now_ms = bed.ctx.clock.now_ms();
-    let all = bed.ctx.store.read_blocking(|db| acts(db, Some(PolicyKind::Retry), now_ms)).expect("read");
-    let one = all.into_iter().find(|act| act.state == "in-force" && act.partner.is_some());
+    let all = bed
+        .ctx
+        .store
+        .read_blocking(|db| acts(db, Some(PolicyKind::Retry), now_ms))
+        .expect("read");
+    let one = all
+        .into_iter()
+        .find(|act| act.state == "in-force" && act.partner.is_some());
     one.expect("an act").id
 }
 
@@ -197,7 +228,10 @@ fn with_four_eyes_a_version_waits_for_another_person() {
     assert_eq!(state(ctx, &version.id).0, VersionState::Waiting(NOW), "nothing changed");
     let done = policy::approve(ctx, KINDS, &asked.act_id, &by("uid-1/bo")).expect("approved");
     assert_eq!((done.waits, done.effective_ms), (false, NOW + 1));
-    assert_eq!(state(ctx, &version.id), (VersionState::Partial(NOW + 1), vec!["old-payer".into()]));
+    assert_eq!(
+        state(ctx, &version.id),
+        (VersionState::Partial(NOW + 1), vec!["old-payer".into()])
+    );
     let twice = policy::approve(ctx, KINDS, &asked.act_id, &by("uid-1/bo")).expect_err("twice");
     assert_eq!(twice.fault(), Fault::ActivationUnknown);
     let noted = |action: &str| {
@@ -206,7 +240,10 @@ fn with_four_eyes_a_version_waits_for_another_person() {
              WHERE l.action = '{action}' AND l.partner_id = 'old-payer'"
         ))
     };
-    assert_eq!(["policy.proposed", "policy.approved", "policy.activated"].map(noted), [1, 1, 0]);
+    assert_eq!(
+        ["policy.proposed", "policy.approved", "policy.activated"].map(noted),
+        [1, 1, 0]
+    );
 }
 
 #[test]
@@ -214,20 +251,63 @@ fn texts_and_acts_that_are_wrong_are_refused_and_nothing_changes() {
     let bed = Bed::new();
     let ctx = &bed.ctx;
     for (kind, text, fault, place) in [
-        (PolicyKind::Escalation, "escalation 1\nautomatic_hours = 24\nodd = 1\n", Fault::PolicyInvalid, "line 3"),
-        (PolicyKind::Escalation, "escalation 1\nautomatic_hours = 0\n", Fault::PolicyInvalid, "line 2"),
-        (PolicyKind::ErrorTexts, "error-texts 1\nMM-999 = Call us.\n", Fault::PolicyInvalid, "line 2"),
-        (PolicyKind::Dialects, "{\"hrex\":\"9.9\",\"pdex\":\"2.2\",\"us_core\":\"6.1.0\"}", Fault::PolicyInvalid, "line 0"),
-        (PolicyKind::Dialects, "{\"hrex\":\"1.1\",\"pdex\":\"2.2\",\"us_core\":\"6.1.0\",\"odd\":1}", Fault::PolicyInvalid, "line 0"),
-        (PolicyKind::Retry, "not-sent repeat 1000 300000 8\n", Fault::PolicyInvalid, "line 0"),
+        (
+            PolicyKind::Escalation,
+            "escalation 1\nautomatic_hours = 24\nodd = 1\n",
+            Fault::PolicyInvalid,
+            "line 3",
+        ),
+        (
+            PolicyKind::Escalation,
+            "escalation 1\nautomatic_hours = 0\n",
+            Fault::PolicyInvalid,
+            "line 2",
+        ),
+        (
+            PolicyKind::ErrorTexts,
+            "error-texts 1\nMM-999 = Call us.\n",
+            Fault::PolicyInvalid,
+            "line 2",
+        ),
+        (
+            PolicyKind::Dialects,
+            "{\"hrex\":\"9.9\",\"pdex\":\"2.2\",\"us_core\":\"6.1.0\"}",
+            Fault::PolicyInvalid,
+            "line 0",
+        ),
+        (
+            PolicyKind::Dialects,
+            "{\"hrex\":\"1.1\",\"pdex\":\"2.2\",\"us_core\":\"6.1.0\",\"odd\":1}",
+            Fault::PolicyInvalid,
+            "line 0",
+        ),
+        (
+            PolicyKind::Retry,
+            "not-sent repeat 1000 300000 8\n",
+            Fault::PolicyInvalid,
+            "line 0",
+        ),
     ] {
         let refused = import(ctx, kind, "x", text).expect_err(text);
-        assert_eq!((refused.fault(), refused.expressions()), (fault, [place.to_owned()].as_slice()), "{text}");
+        assert_eq!(
+            (refused.fault(), refused.expressions()),
+            (fault, [place.to_owned()].as_slice()),
+            "{text}"
+        );
     }
     for kind in [PolicyKind::Release, PolicyKind::Consent] {
         let ships = policy::in_force(ctx, KINDS, kind).expect("a document");
-        assert_eq!(import(ctx, kind, "x", "x").expect_err("code").fault(), Fault::PolicyFixed);
-        let refused = policy::activate(ctx, KINDS, (Some(kind), &ships.id), &ActivationWish::default(), &by("uid-1"));
+        assert_eq!(
+            import(ctx, kind, "x", "x").expect_err("code").fault(),
+            Fault::PolicyFixed
+        );
+        let refused = policy::activate(
+            ctx,
+            KINDS,
+            (Some(kind), &ships.id),
+            &ActivationWish::default(),
+            &by("uid-1"),
+        );
         assert_eq!(refused.expect_err("code").fault(), Fault::PolicyFixed);
     }
     let version = hasty(ctx);
@@ -236,14 +316,24 @@ fn texts_and_acts_that_are_wrong_are_refused_and_nothing_changes() {
     let store_only = policy::adopt(ctx, KINDS, "survivorship 1\n", &by("uid-1")).expect_err("a short text");
     assert_eq!(store_only.fault(), Fault::PolicyInvalid);
     assert_eq!(bed.number("SELECT COUNT(*) FROM policy_activation"), 0);
-    assert_eq!(bed.number("SELECT COUNT(*) FROM ledger_entry WHERE action LIKE 'policy.%'"), 1, "the one import");
+    assert_eq!(
+        bed.number("SELECT COUNT(*) FROM ledger_entry WHERE action LIKE 'policy.%'"),
+        1,
+        "the one import"
+    );
 }
 
 #[test]
 fn an_escalation_version_hands_an_exchange_to_an_operator_sooner_and_its_entries_cite_it() {
     let bed = Bed::new();
     let partner = Scripted::that(|_, _, _| failing(TransportFailure::NotSent, None));
-    let soon = import(&bed.ctx, PolicyKind::Escalation, "soon", "escalation 1\nautomatic_hours = 1\n").expect("imported");
+    let soon = import(
+        &bed.ctx,
+        PolicyKind::Escalation,
+        "soon",
+        "escalation 1\nautomatic_hours = 1\n",
+    )
+    .expect("imported");
     activate(&bed.ctx, &soon.id, &["old-payer"], None).expect("activated");
     bed.ctx.clock.advance_ms(1);
     let id = bed.started();
