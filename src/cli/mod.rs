@@ -38,6 +38,7 @@ pub mod operator;
 mod pages;
 pub mod partner;
 pub mod policy;
+mod policy_args;
 mod policy_table;
 pub mod records;
 mod report;

@@ -36,6 +36,7 @@ pub mod step_table;
 pub mod steps;
 pub mod tables;
 pub mod watch;
+mod wish;
 pub mod work;
 
 /// The kinds of background work of exchanges that need a partner; [`watch::step`] needs only the store. `sessions` does what is outside, and

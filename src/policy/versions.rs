@@ -195,42 +195,6 @@ pub fn keep_built_in(ctx: &Context, table: KindTable) -> Result<(), Failure> {
         .write_blocking(move |db| rows.iter().try_for_each(|row| policies::insert(db, row).map(drop)))
 }
 
-/// Starts a shadow run of a matching policy. Counts of an earlier run of it are deleted.
-///
-/// # Errors
-/// [`Fault::PolicyInvalid`] for the active version; as [`find`].
-pub fn start_shadow(ctx: &Context, table: KindTable, wanted: &str, hand: &PolicyHand) -> Result<Version, Failure> {
-    let version = find(ctx, table, Some(PolicyKind::Matching), wanted)?;
-    if matches!(version.standing, VersionState::Active(_)) {
-        return Err(Failure::new(Fault::PolicyInvalid).remedy("This version is in force: let another run beside it."));
-    }
-    let row = version.row(ctx.clock.now_ms());
-    let now_ms = ctx.clock.now_ms();
-    act(ctx, Action::PolicyShadowStarted, version.acted(), hand, move |db| {
-        policies::insert(db, &row)?;
-        policies::set_shadow(db, &row.kind, Some(&row.id), now_ms)
-    })?;
-    find(ctx, table, Some(PolicyKind::Matching), &version.id)
-}
-
-/// Ends the shadow run. Its counts stay until the same version runs again.
-///
-/// # Errors
-/// [`Fault::PolicyUnknown`] when there is no shadow run; those of the store.
-pub fn stop_shadow(ctx: &Context, table: KindTable, hand: &PolicyHand) -> Result<Version, Failure> {
-    let shadows = |version: &Version| matches!(version.standing, VersionState::Shadow(_));
-    let kind = PolicyKind::Matching;
-    let version = list(ctx, table, Some(kind))?
-        .into_iter()
-        .find(shadows)
-        .ok_or_else(|| Failure::new(Fault::PolicyUnknown).remedy("No version runs beside the one in force."))?;
-    let now_ms = ctx.clock.now_ms();
-    act(ctx, Action::PolicyShadowEnded, version.acted(), hand, move |db| {
-        policies::set_shadow(db, kind.code(), None, now_ms)
-    })?;
-    Ok(version)
-}
-
 /// Returns every version, or those of one kind, within the caller's read.
 ///
 /// # Errors

@@ -37,7 +37,7 @@ pub struct VersionRow {
     pub added_ms: i64,
 }
 
-/// Which version of a kind runs as a shadow, and which was active before acts had scopes ([`super::activations`]).
+/// Which version of a kind runs as a shadow, and which was active before acts had scopes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = policy_active)]
 pub struct ActiveRow {

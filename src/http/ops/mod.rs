@@ -3,6 +3,7 @@
 mod accounts;
 mod admitted;
 mod audit_events;
+mod call;
 mod decisions;
 mod exchanges;
 mod health;

@@ -10,74 +10,10 @@ use crate::http::notice::EndNotice;
 use actix_web::HttpRequest;
 
 pub use super::admitted::{Asks, Sees};
+pub use super::call::OpsCall;
 
 /// Where the routes for machines begin.
 pub const BASE: &str = "/ops/v1";
-
-/// What a route does; the name its handler goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum OpsCall {
-    Live,
-    Ready,
-    Metrics,
-    Decisions,
-    Decision,
-    Grants,
-    GrantsSearch,
-    GrantRevoke,
-    Consents,
-    Consent,
-    ConsentRevoke,
-    Disclosures,
-    DisclosuresSearch,
-    Trace,
-    Reviews,
-    Review,
-    ReviewDecide,
-    Links,
-    MemberGraph,
-    Ledger,
-    AuditEvents,
-    AuditEvent,
-    Partners,
-    Policies,
-    PolicyActs,
-    PolicyActivate,
-    PolicyRollback,
-    PolicyApprove,
-    PolicyWithdraw,
-    Faults,
-    States,
-    Jobs,
-    BulkJobs,
-    BulkRuns,
-    Exchanges,
-    Exchange,
-    ExchangeStart,
-    ExchangeCancel,
-    ExchangeReplay,
-    ExchangeSupersede,
-    ExchangePause,
-    ExchangeClose,
-    ExchangeRetract,
-}
-
-impl OpsCall {
-    /// The HTTP status of an answer that went well: 202 where the work goes on after it.
-    pub const fn status(self) -> u16 {
-        match self {
-            OpsCall::ExchangeStart
-            | OpsCall::ExchangeCancel
-            | OpsCall::ExchangeReplay
-            | OpsCall::ExchangeSupersede
-            | OpsCall::ExchangePause
-            | OpsCall::ExchangeClose
-            | OpsCall::ExchangeRetract => 202,
-            _ => 200,
-        }
-    }
-}
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]

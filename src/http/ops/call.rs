@@ -1,0 +1,66 @@
+//! What the operations routes do, each by its name. Data only: no handler is named here.
+
+/// What a route does; the name its handler goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OpsCall {
+    Live,
+    Ready,
+    Metrics,
+    Decisions,
+    Decision,
+    Grants,
+    GrantsSearch,
+    GrantRevoke,
+    Consents,
+    Consent,
+    ConsentRevoke,
+    Disclosures,
+    DisclosuresSearch,
+    Trace,
+    Reviews,
+    Review,
+    ReviewDecide,
+    Links,
+    MemberGraph,
+    Ledger,
+    AuditEvents,
+    AuditEvent,
+    Partners,
+    Policies,
+    PolicyActs,
+    PolicyActivate,
+    PolicyRollback,
+    PolicyApprove,
+    PolicyWithdraw,
+    Faults,
+    States,
+    Jobs,
+    BulkJobs,
+    BulkRuns,
+    Exchanges,
+    Exchange,
+    ExchangeStart,
+    ExchangeCancel,
+    ExchangeReplay,
+    ExchangeSupersede,
+    ExchangePause,
+    ExchangeClose,
+    ExchangeRetract,
+}
+
+impl OpsCall {
+    /// The HTTP status of an answer that went well: 202 where the work goes on after it.
+    pub const fn status(self) -> u16 {
+        match self {
+            OpsCall::ExchangeStart
+            | OpsCall::ExchangeCancel
+            | OpsCall::ExchangeReplay
+            | OpsCall::ExchangeSupersede
+            | OpsCall::ExchangePause
+            | OpsCall::ExchangeClose
+            | OpsCall::ExchangeRetract => 202,
+            _ => 200,
+        }
+    }
+}
