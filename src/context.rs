@@ -71,6 +71,8 @@ pub struct Context {
     pub guard: Arc<GuessGuard>,
     /// What matches are decided by.
     pub matching: Arc<Rules>,
+    /// Whether a second operator has to approve a version of a policy before it takes effect.
+    pub policy_four_eyes: bool,
     /// How reviews are kept.
     pub review: ReviewTerms,
     /// How long each kind of data is kept.
@@ -110,6 +112,7 @@ impl Context {
             ids,
             payer: Arc::new(payer),
             matching: Arc::default(),
+            policy_four_eyes: false,
             review: ReviewTerms::default(),
             keeping: Arc::default(),
             bell: WorkBell::default(),

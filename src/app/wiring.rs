@@ -9,6 +9,8 @@ use crate::context::{Context, GuessGuard, WorkBell};
 use crate::error::{Failure, Fault};
 use crate::identity::Rules;
 use crate::ids::Ids;
+use crate::ops::policy_kinds::KINDS;
+use crate::policy::keep_built_in;
 use crate::records::bring_up::due;
 use crate::store::{Store, StoreNeed, StoreOptions, tokens};
 use std::path::Path;
@@ -53,6 +55,15 @@ pub fn open_for(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str)) ->
         return Ok(ctx);
     }
     bring_up::with_lines(&ctx, tell)?;
+    if let Err(failure) = keep_built_in(&ctx, KINDS) {
+        // What decides is in the program; the next start stores it.
+        let cause = failure.cause().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(
+            fault = failure.fault().code(),
+            cause,
+            "the policies of this program could not be stored"
+        );
+    }
     Ok(ctx)
 }
 
@@ -74,6 +85,7 @@ pub fn open_as_it_is(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str
         clock: Clock::System,
         ids: Ids::random(),
         payer: Arc::new(config.payer()),
+        policy_four_eyes: config.policy.four_eyes,
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
         keeping: Arc::new(config.retention.clone()),

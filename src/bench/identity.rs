@@ -216,6 +216,7 @@ fn answer(ctx: &Context, members: u64, series: std::ops::Range<u64>) -> Result<A
                 profile: Profile::from(&person),
                 partner_id: "new-payer".into(),
                 consent_digest: at.to_be_bytes().to_vec(),
+                now_ms: 0,
             };
             let basis = MatchBasis::read(db, &store, hasher.clone(), &rules)?;
             let judgement = identify(db, &basis, &wanted, &mut FirstLook::default())?;

@@ -45,7 +45,7 @@ pub enum Command {
     Records(super::records::RecordsArgs),
     /// Register, show, suspend and check partners
     Partner(super::partner::PartnerArgs),
-    /// List, compare, try and activate versions of the matching policy
+    /// List, compare, try, put in force and take back versions of policies
     Policy(super::policy::PolicyArgs),
     /// Make, list and revoke tokens for the operations side
     Operator(super::operator::OperatorArgs),

@@ -126,7 +126,9 @@ fn perform(command: &LinkCommand, ctx: &Context, asker: &CommandAsker, out: &mut
         LinkCommand::Graph { patient, look } => {
             asker.show_review(ctx, look.demanded(asker)?, Some(viewed::patient(patient)))?;
             let umb_system = ctx.payer.umb_system.clone();
-            let item = ctx.store.read_blocking(|db| shown::graph(db, patient, &umb_system))?;
+            let item = ctx
+                .store
+                .read_blocking(|db| shown::graph(db, patient, &umb_system, ctx.clock.now_ms()))?;
             if out.json {
                 out.value(&item);
             } else {

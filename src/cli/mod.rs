@@ -42,6 +42,8 @@ pub mod operator;
 mod pages;
 pub mod partner;
 pub mod policy;
+mod policy_args;
+mod policy_table;
 pub mod records;
 mod report;
 pub mod restore;

@@ -31,10 +31,13 @@ pub fn of(command: &Command) -> StoreNeed {
         ),
         Command::Policy(args) => matches!(
             args.command,
-            PolicyCommand::List
+            PolicyCommand::List { .. }
                 | PolicyCommand::Show { .. }
                 | PolicyCommand::Rules { .. }
                 | PolicyCommand::Diff { .. }
+                | PolicyCommand::Acts { .. }
+                | PolicyCommand::Replay { .. }
+                | PolicyCommand::Compare { .. }
                 | PolicyCommand::Survivorship { file: None, .. }
                 | PolicyCommand::Shadow {
                     version: None,

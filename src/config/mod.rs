@@ -155,6 +155,8 @@ pub struct Oauth {
 pub struct PolicyConfig {
     /// Matching.
     pub matching: String,
+    /// Whether two operators have to agree on a version of a policy.
+    pub four_eyes: bool,
     /// Whether two operators have to agree on a review.
     pub review_four_eyes: bool,
     /// Hours until a review is due.

@@ -85,6 +85,7 @@ impl ConfigValues {
             },
             policy: PolicyConfig {
                 matching: self.get(&keys::POLICY_MATCHING)?,
+                four_eyes: self.get(&keys::POLICY_FOUR_EYES)?,
                 review_four_eyes: self.get(&keys::POLICY_REVIEW_FOUR_EYES)?,
                 review_due_hours: self.get(&keys::POLICY_REVIEW_DUE_HOURS)?,
                 guess: self.guess()?,

@@ -39,7 +39,10 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         LinkMoved | LinkTakenBack => Stays(RowKind::LinkStep),
         OptInRecorded | OptInRevoked => Stays(RowKind::OptIn),
         PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated => Stays(RowKind::Partner),
-        PolicyImported | PolicyActivated | PolicyShadowStarted => Stays(RowKind::PolicyVersion),
+        PolicyImported | PolicyProposed | PolicyActivated | PolicyRolledBack | PolicyShadowStarted => {
+            Stays(RowKind::PolicyVersion)
+        }
+        PolicyApproved | PolicyWithdrawn => None("the act on a policy that it is about has its own entry, and a row as long as the store"),
         BulkBegun => Goes(RowKind::BulkJob),
         BulkAcknowledged => Goes(RowKind::Acknowledgement),
         DisclosureBegun | DisclosureCompleted => {

@@ -150,6 +150,9 @@ faults! {
     StoreNotEmpty       => ("OP-010", "conflict",        Error, 409, Never,     Operator,   NextTry, "There is a store where the backup would be restored.", "Name another place in store.url, or say with --replace or --replace-newer that this store may be moved aside."),
     PolicyInvalid       => ("PO-001", "value",           Error, 400, Never,     Operator,   NextTry, "The policy cannot be used.", "Correct what the message names."),
     PolicyUnknown       => ("PO-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "No policy version has this id, or several have it.", "Find the id with `causeway policy list`, and give more of its characters."),
+    PolicyFixed         => ("PO-003", "business-rule",   Error, 409, Never,     Operator,   NextTry, "The rules of this kind are part of the program.", "Leave the version as it is: another one comes with another version of the program."),
+    PolicySecondNeeded  => ("PO-004", "business-rule",   Error, 409, Never,     Operator,   Day,     "A second person must approve this.", "Ask a person who did not ask for this to look at it and to approve it with `causeway policy approve`."),
+    ActivationUnknown   => ("PO-005", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such act on a policy, or its state does not allow this.", "See the acts with `causeway policy acts`."),
     // Retention (operators only)
     HoldInForce         => ("RT-001", "business-rule",   Error, 409, Never,     Operator,   Day,     "A legal hold keeps this from being deleted.", "See the hold with `causeway retention hold list`. What it keeps can be deleted after its release."),
     HoldUnknown         => ("RT-002", "not-found",       Error, 404, Never,     Operator,   NextTry, "There is no such legal hold.", "Find its id with `causeway retention hold list`."),

@@ -2,7 +2,6 @@
 //! is one transaction with its ledger entry; an act that is not allowed changes nothing and is on record too.
 
 use super::change::ExchangeChange;
-use super::clocks::AUTOMATIC_MS;
 use super::conclude::{Conclusion, OK, Position, Then};
 use super::entry::entry;
 use super::event::ExchangeEvent;
@@ -263,7 +262,7 @@ fn replay(
         return Ok(done(&exchange.row.id));
     }
     let now_ms = ctx.clock.now_ms();
-    let around = Circumstances::read(db, &exchange)?;
+    let around = Circumstances::read(db, &exchange, now_ms)?;
     let row = &exchange.row;
     if let Some((event, fault)) = refusal_of(&around.opt_in, row.member_id.as_deref(), &row.partner_id, now_ms) {
         return moved(db, ctx, &exchange, here.over(event, OK, fault), by);
@@ -286,7 +285,7 @@ fn replay(
         then: Then::Wait(wake_ms),
         round: next_round(db, &exchange)?,
         failed: 0,
-        deadline_ms: wake_ms + AUTOMATIC_MS,
+        deadline_ms: wake_ms + exchange.tables.escalation.automatic_ms,
     };
     // Every live phase has one of the two moves. Were one missing, the replay would be refused and on record, as any other act.
     if allowed(here.phase, here.at, event).is_none() {

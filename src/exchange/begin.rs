@@ -69,7 +69,7 @@ pub fn begin(
     unit: f64,
 ) -> Result<BeginStep, Failure> {
     let now_ms = ctx.clock.now_ms();
-    let around = Circumstances::read(db, exchange)?;
+    let around = Circumstances::read(db, exchange, now_ms)?;
     let refused = |conclusion| Ok(BeginStep::Refused(Box::new(exchange.clone()), conclusion));
     let here = exchange.position()?;
     let may = may_begin(exchange, &around, now_ms, unit)?;

@@ -104,7 +104,7 @@ pub fn begin_carried(db: &mut Db, ctx: &Context, one: CarriedStep<'_>, unit: f64
     }
     // What the step needs is the run's, and is had once for all members.
     let ready = ReadySteps {
-        version: Circumstances::read(db, &exchange)?.partner.version,
+        version: Circumstances::read(db, &exchange, ctx.clock.now_ms())?.partner.version,
         steps: vec![StepName::FindPartner, StepName::Token, StepName::MemberToken],
     };
     match begin(db, ctx, &exchange, &ready, unit)? {
@@ -132,7 +132,10 @@ fn begin_again(
     if !is_ours(exchange, last.as_ref(), one)? {
         return Ok(CarriedBegin::Left);
     }
-    let (around, now_ms) = (Circumstances::read(db, exchange)?, ctx.clock.now_ms());
+    let (around, now_ms) = (
+        Circumstances::read(db, exchange, ctx.clock.now_ms())?,
+        ctx.clock.now_ms(),
+    );
     let over = match may_begin(exchange, &around, now_ms, unit)? {
         MayBegin::No(conclusion) => conclusion,
         MayBegin::Yes | MayBegin::Probe if exchange.row.asked_at == around.address() => {
@@ -142,9 +145,12 @@ fn begin_again(
         // The next attempt begins with the registration as it is then.
         MayBegin::Yes | MayBegin::Probe => {
             let fault = Fault::PartnerMoved;
-            exchange
-                .position()?
-                .conclude(one.step, &StepEnd::OwnTrouble { fault }, now_ms, unit)
+            exchange.position()?.under(&exchange.tables).conclude(
+                one.step,
+                &StepEnd::OwnTrouble { fault },
+                now_ms,
+                unit,
+            )
         }
     };
     end(db, ctx, exchange, (over, one.attempt), &CallNotes::default(), None)?;
@@ -170,7 +176,9 @@ pub fn end_carried(
         return Ok(CarriedEnd::Left);
     }
     let here = exchange.position()?;
-    let mut conclusion = here.conclude(one.step, said, ctx.clock.now_ms(), unit);
+    let mut conclusion = here
+        .under(&exchange.tables)
+        .conclude(one.step, said, ctx.clock.now_ms(), unit);
     if allowed(here.phase, here.at, conclusion.event).is_none() {
         conclusion = here.parked(OWN_TROUBLE, Fault::Internal);
     }

@@ -2,7 +2,7 @@
 //! partner's health, and the work that follows. All or nothing.
 
 use super::conclude::{Conclusion, Then};
-use super::entry::entry;
+use super::entry::{ESCALATION, entry};
 use super::event::ExchangeEvent;
 use super::follow_up;
 use super::health;
@@ -101,7 +101,8 @@ impl ExchangeChange {
             exchanges::forget_question(db, &next.row.id)?;
         }
         self.write_health(db, &next, now_ms)?;
-        self.note(db, ctx, &next)?;
+        let escalates = self.is_escalated() || next.row.deadline_ms != exchange.row.deadline_ms;
+        self.note(db, ctx, &next, escalates)?;
         if self.conclusion.then == Then::End {
             follow_up::after_end(db, ctx, &next, event, step)?;
         }
@@ -257,16 +258,22 @@ impl ExchangeChange {
         }
     }
 
+    /// Whether the exchange goes to an operator because its time for automatic attempts is over.
+    fn is_escalated(&self) -> bool {
+        matches!(self.conclusion.then, Then::Park(Fault::DeadlineOver))
+            || self.conclusion.fault == Some(Fault::DeadlineOver)
+    }
+
     /// The ledger entries: one for the event, and one more when the exchange is parked by it.
-    fn note(&self, db: &mut Db, ctx: &Context, next: &LoadedExchange) -> Result<(), Failure> {
+    fn note(&self, db: &mut Db, ctx: &Context, next: &LoadedExchange, escalates: bool) -> Result<(), Failure> {
         let conclusion = &self.conclusion;
         if matches!(conclusion.event, ExchangeEvent::HeldBack | ExchangeEvent::WentOn) {
             return Ok(());
         }
-        self.append(db, ctx, next, conclusion.event, conclusion.fault)?;
+        self.append(db, ctx, next, (conclusion.event, conclusion.fault, escalates))?;
         match conclusion.then {
             Then::Park(fault) if !matches!(conclusion.event, ExchangeEvent::Parked | ExchangeEvent::Paused) => {
-                self.append(db, ctx, next, ExchangeEvent::Parked, Some(fault))
+                self.append(db, ctx, next, (ExchangeEvent::Parked, Some(fault), escalates))
             }
             _ => Ok(()),
         }
@@ -277,10 +284,12 @@ impl ExchangeChange {
         db: &mut Db,
         ctx: &Context,
         next: &LoadedExchange,
-        event: ExchangeEvent,
-        fault: Option<Fault>,
+        (event, fault, escalates): (ExchangeEvent, Option<Fault>, bool),
     ) -> Result<(), Failure> {
         let mut entry = entry(ctx, next, event.action(), self.by.as_ref());
+        if escalates {
+            entry.tables = vec![(ESCALATION, next.tables.escalation_digest())];
+        }
         entry.step = self.step;
         entry.outcome = EntryOutcome {
             class: class_of(event, fault),

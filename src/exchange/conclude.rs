@@ -1,12 +1,12 @@
 //! What follows from the end of a step: which event it is, and whether the exchange goes on, waits, is parked or ends. Pure.
 
-use super::clocks::AUTOMATIC_MS;
 use super::event::ExchangeEvent;
 use super::phase::Phase;
 use super::retry::{self, FailureRule, Follows};
-use super::step_table::rule;
 use super::steps::{StepEnd, StepGain, StepName};
+use super::tables::ExchangeTables;
 use crate::error::Fault;
+use std::ops::Deref;
 
 /// Where an exchange stands when a step ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,51 +82,9 @@ const fn theirs(retry_after_ms: Option<u64>) -> WhoseFailure {
 }
 
 impl Position {
-    /// What follows from the end of `step` at `now_ms` (UTC milliseconds). `step` is the step that the exchange is at, or one that a
-    /// session needs for it. `unit` is a random number in `0.0..1.0`.
-    pub fn conclude(&self, step: StepName, end: &StepEnd, now_ms: i64, unit: f64) -> Conclusion {
-        match end {
-            StepEnd::Done(gain) => self.done(gain, false, now_ms),
-            StepEnd::Partial { gain, missing } => self.done(gain, !missing.is_empty(), now_ms),
-            // Others have their turn; what was kept makes up for the attempts that failed before.
-            StepEnd::More => Conclusion {
-                then: Then::Wait(now_ms),
-                ..self.goes_on(ExchangeEvent::WentOn, self.round)
-            },
-            StepEnd::Transport {
-                failure,
-                retry_after_ms,
-                ..
-            } => self.failed(step, retry::class_of(*failure), theirs(*retry_after_ms), now_ms, unit),
-            StepEnd::Refused { fault } => self.over(ExchangeEvent::PartnerRefused, "refused", *fault),
-            StepEnd::OurFault { fault } => self.parked("our-fault", *fault),
-            StepEnd::OwnTrouble { fault } => self.own_trouble(step, *fault, now_ms, unit),
-            StepEnd::NoMatch { several: true } => Conclusion {
-                then: Then::Review,
-                ..self.over(ExchangeEvent::Ambiguous, "no-match", Fault::SeveralThere)
-            },
-            StepEnd::NoMatch { several: false } => match retry::next_round_ms(rule(self.at), self.round, None) {
-                Some(wait_ms) => self.next_round(
-                    ExchangeEvent::NoMatch,
-                    "no-match",
-                    Fault::NoMatchThere,
-                    now_ms + wait_ms,
-                ),
-                None => self.over(ExchangeEvent::Unmatched, "no-match", Fault::NoMatchThere),
-            },
-            StepEnd::NotYet { retry_after_ms } => {
-                match retry::next_round_ms(rule(self.at), self.round, *retry_after_ms) {
-                    Some(wait_ms) => {
-                        let event = ExchangeEvent::NotYet;
-                        self.next_round(event, "not-yet", self.lacking(), now_ms + wait_ms)
-                    }
-                    None => self.parked("not-yet", self.lacking()),
-                }
-            }
-            StepEnd::Back { fault, .. } => self.back(*fault, now_ms),
-            StepEnd::NotPermitted { fault } => self.not_permitted(*fault),
-            StepEnd::NeedsPerson { fault } => self.person(*fault),
-        }
+    /// This position under the tables by which the exchange works.
+    pub const fn under(self, tables: &ExchangeTables) -> PositionUnder<'_> {
+        PositionUnder { here: self, tables }
     }
 
     /// What follows when the opt-in or the partner, which permitted the step when it began, does not permit it any more.
@@ -135,22 +93,6 @@ impl Position {
             Fault::OptInRevoked => self.over(ExchangeEvent::ConsentRevoked, "refused", fault),
             Fault::OptInOver => self.over(ExchangeEvent::ConsentExpired, "refused", fault),
             _ => self.parked("refused", fault),
-        }
-    }
-
-    /// What follows when a step did not end within its time.
-    pub fn timed_out(&self, step: StepName, now_ms: i64, unit: f64) -> Conclusion {
-        match retry::class("timeout") {
-            Some(class) if step.calls() => self.failed(step, class, theirs(None), now_ms, unit),
-            _ => self.own_trouble(step, Fault::StoreSlow, now_ms, unit),
-        }
-    }
-
-    /// This server failed, and not the partner: the attempt is counted, and its fault is what an operator is told.
-    fn own_trouble(&self, step: StepName, fault: Fault, now_ms: i64, unit: f64) -> Conclusion {
-        match retry::class(OWN_TROUBLE) {
-            Some(class) => self.failed(step, class, WhoseFailure::Ours(fault), now_ms, unit),
-            None => self.parked(OWN_TROUBLE, fault),
         }
     }
 
@@ -186,39 +128,10 @@ impl Position {
         }
     }
 
-    /// What an earlier step left behind is gone or damaged: it is fetched again, in a new round, by itself or after somebody has looked. Nothing
-    /// goes on without it. Where that is what fetches, somebody always looks first.
-    fn back(&self, fault: Fault, now_ms: i64) -> Conclusion {
-        let event = match self.at {
-            StepName::Check | StepName::Store => ExchangeEvent::WentBack,
-            _ => ExchangeEvent::Parked,
-        };
-        let again = self.next_round(event, "spool-lost", fault, now_ms + BACK_MS);
-        match event == ExchangeEvent::WentBack && self.round < rule(StepName::Retrieve).rounds {
-            true => again,
-            false => Conclusion {
-                then: Then::Park(fault),
-                ..again
-            },
-        }
-    }
-
     fn person(&self, fault: Fault) -> Conclusion {
         Conclusion {
             then: Then::Review,
             ..self.over(ExchangeEvent::PersonNeeded, "person", fault)
-        }
-    }
-
-    fn next_round(&self, event: ExchangeEvent, class: &'static str, fault: Fault, wake_ms: i64) -> Conclusion {
-        Conclusion {
-            event,
-            class,
-            fault: Some(fault),
-            then: Then::Wait(wake_ms),
-            round: self.round + 1,
-            failed: 0,
-            deadline_ms: wake_ms + AUTOMATIC_MS,
         }
     }
 
@@ -232,10 +145,140 @@ impl Position {
         }
     }
 
+    /// Why an exchange whose receipt was taken is not complete.
+    fn unfinished(&self) -> Fault {
+        if self.has_quarantine {
+            Fault::InQuarantine
+        } else {
+            Fault::RestNotGiven
+        }
+    }
+
+    fn goes_on(&self, event: ExchangeEvent, round: u32) -> Conclusion {
+        Conclusion {
+            event,
+            class: OK,
+            fault: None,
+            then: Then::GoOn,
+            round,
+            failed: 0,
+            deadline_ms: self.deadline_ms,
+        }
+    }
+}
+
+/// A position with the tables by which its exchange works.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionUnder<'t> {
+    here: Position,
+    tables: &'t ExchangeTables,
+}
+
+impl Deref for PositionUnder<'_> {
+    type Target = Position;
+
+    fn deref(&self) -> &Position {
+        &self.here
+    }
+}
+
+impl PositionUnder<'_> {
+    /// What follows from the end of `step` at `now_ms` (UTC milliseconds). `step` is the step that the exchange is at, or one that a
+    /// session needs for it. `unit` is a random number in `0.0..1.0`.
+    pub fn conclude(&self, step: StepName, end: &StepEnd, now_ms: i64, unit: f64) -> Conclusion {
+        match end {
+            StepEnd::Done(gain) => self.done(gain, false, now_ms),
+            StepEnd::Partial { gain, missing } => self.done(gain, !missing.is_empty(), now_ms),
+            // Others have their turn; what was kept makes up for the attempts that failed before.
+            StepEnd::More => Conclusion {
+                then: Then::Wait(now_ms),
+                ..self.goes_on(ExchangeEvent::WentOn, self.round)
+            },
+            StepEnd::Transport {
+                failure,
+                retry_after_ms,
+                ..
+            } => self.failed(step, self.tables.class_of(*failure), theirs(*retry_after_ms), now_ms, unit),
+            StepEnd::Refused { fault } => self.over(ExchangeEvent::PartnerRefused, "refused", *fault),
+            StepEnd::OurFault { fault } => self.parked("our-fault", *fault),
+            StepEnd::OwnTrouble { fault } => self.own_trouble(step, *fault, now_ms, unit),
+            StepEnd::NoMatch { several: true } => Conclusion {
+                then: Then::Review,
+                ..self.over(ExchangeEvent::Ambiguous, "no-match", Fault::SeveralThere)
+            },
+            StepEnd::NoMatch { several: false } => match retry::next_round_ms(self.tables.rule(self.at), self.round, None) {
+                Some(wait_ms) => self.next_round(
+                    ExchangeEvent::NoMatch,
+                    "no-match",
+                    Fault::NoMatchThere,
+                    now_ms + wait_ms,
+                ),
+                None => self.over(ExchangeEvent::Unmatched, "no-match", Fault::NoMatchThere),
+            },
+            StepEnd::NotYet { retry_after_ms } => {
+                match retry::next_round_ms(self.tables.rule(self.at), self.round, *retry_after_ms) {
+                    Some(wait_ms) => {
+                        let event = ExchangeEvent::NotYet;
+                        self.next_round(event, "not-yet", self.lacking(), now_ms + wait_ms)
+                    }
+                    None => self.parked("not-yet", self.lacking()),
+                }
+            }
+            StepEnd::Back { fault, .. } => self.back(*fault, now_ms),
+            StepEnd::NotPermitted { fault } => self.not_permitted(*fault),
+            StepEnd::NeedsPerson { fault } => self.person(*fault),
+        }
+    }
+
+    /// What follows when a step did not end within its time.
+    pub fn timed_out(&self, step: StepName, now_ms: i64, unit: f64) -> Conclusion {
+        match self.tables.class("timeout") {
+            Some(class) if step.calls() => self.failed(step, class, theirs(None), now_ms, unit),
+            _ => self.own_trouble(step, Fault::StoreSlow, now_ms, unit),
+        }
+    }
+
+    /// This server failed, and not the partner: the attempt is counted, and its fault is what an operator is told.
+    fn own_trouble(&self, step: StepName, fault: Fault, now_ms: i64, unit: f64) -> Conclusion {
+        match self.tables.class(OWN_TROUBLE) {
+            Some(class) => self.failed(step, class, WhoseFailure::Ours(fault), now_ms, unit),
+            None => self.parked(OWN_TROUBLE, fault),
+        }
+    }
+
+    /// What an earlier step left behind is gone or damaged: it is fetched again, in a new round, by itself or after somebody has looked. Nothing
+    /// goes on without it. Where that is what fetches, somebody always looks first.
+    fn back(&self, fault: Fault, now_ms: i64) -> Conclusion {
+        let event = match self.at {
+            StepName::Check | StepName::Store => ExchangeEvent::WentBack,
+            _ => ExchangeEvent::Parked,
+        };
+        let again = self.next_round(event, "spool-lost", fault, now_ms + BACK_MS);
+        match event == ExchangeEvent::WentBack && self.round < self.tables.rule(StepName::Retrieve).rounds {
+            true => again,
+            false => Conclusion {
+                then: Then::Park(fault),
+                ..again
+            },
+        }
+    }
+
+    fn next_round(&self, event: ExchangeEvent, class: &'static str, fault: Fault, wake_ms: i64) -> Conclusion {
+        Conclusion {
+            event,
+            class,
+            fault: Some(fault),
+            then: Then::Wait(wake_ms),
+            round: self.round + 1,
+            failed: 0,
+            deadline_ms: wake_ms + self.tables.escalation.automatic_ms,
+        }
+    }
+
     fn failed(
         &self,
         step: StepName,
-        class: &'static FailureRule,
+        class: &FailureRule,
         whose: WhoseFailure,
         now_ms: i64,
         unit: f64,
@@ -257,7 +300,7 @@ impl Position {
             },
             ..*class
         };
-        match retry::next_attempt_ms(rule(step), &of_class, failed, retry_after_ms, unit) {
+        match retry::next_attempt_ms(self.tables.rule(step), &of_class, failed, retry_after_ms, unit) {
             None if retry_after_ms.is_some_and(|asked| asked > retry::RETRY_AFTER_MOST_MS) => {
                 self.parked(class.code, Fault::WaitTooLong)
             }
@@ -299,18 +342,9 @@ impl Position {
         }
     }
 
-    /// Why an exchange whose receipt was taken is not complete.
-    fn unfinished(&self) -> Fault {
-        if self.has_quarantine {
-            Fault::InQuarantine
-        } else {
-            Fault::RestNotGiven
-        }
-    }
-
     /// What came is stored; the rest is asked for later, or an operator looks.
     fn rest(&self, now_ms: i64) -> Conclusion {
-        let retrieve = rule(StepName::Retrieve);
+        let retrieve = self.tables.rule(StepName::Retrieve);
         let fault = Fault::RestNotGiven;
         match retry::next_round_ms(retrieve, self.round, None) {
             Some(wait_ms) => Conclusion {
@@ -321,18 +355,6 @@ impl Position {
                 then: Then::Park(fault),
                 ..self.over(ExchangeEvent::RestAwaited, OK, fault)
             },
-        }
-    }
-
-    fn goes_on(&self, event: ExchangeEvent, round: u32) -> Conclusion {
-        Conclusion {
-            event,
-            class: OK,
-            fault: None,
-            then: Then::GoOn,
-            round,
-            failed: 0,
-            deadline_ms: self.deadline_ms,
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::context::Context;
 use crate::security::Operator;
 use crate::telemetry::Correlation;
 
+/// The name under which an entry cites the escalation policy that set or used a deadline.
+pub(super) const ESCALATION: &str = "escalation";
+
 /// An entry about an exchange.
 pub(super) fn entry(ctx: &Context, exchange: &LoadedExchange, action: Action, by: Option<&WithdrawnBy>) -> LedgerEvent {
     let row = &exchange.row;

@@ -125,11 +125,12 @@ impl JobStep for TakeBack {
         Box::pin(async move {
             let ctx = held.ctx().clone();
             let id = held.job().key.clone();
+            let now_ms = ctx.clock.now_ms();
             let read = move |db: &mut Db| {
                 let Some(exchange) = LoadedExchange::read(db, &id)? else {
                     return Ok(None);
                 };
-                let around = Circumstances::read(db, &exchange)?;
+                let around = Circumstances::read(db, &exchange, now_ms)?;
                 Ok(Some((exchange, around)))
             };
             let Some((exchange, around)) = ctx.store.read(read).await? else {

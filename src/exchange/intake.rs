@@ -1,8 +1,8 @@
 //! Accepts the wish for an exchange: checks it, records the member's opt-in, and makes the exchange with its job, in one transaction. The
 //! same intent asked twice gives one exchange.
 
-use super::clocks::{AUTOMATIC_MS, ask_due_ms};
-use super::entry::entry;
+use super::clocks::ask_due_ms;
+use super::entry::{ESCALATION, entry};
 use super::event::ExchangeEvent;
 use super::failpoints::{BEFORE_COMMIT, INTAKE};
 use super::kind::{EXCHANGE, WORKFLOW};
@@ -12,10 +12,10 @@ use super::permit::refusal_of;
 use super::phase::{
     AskedFor, AuditState, ConsentState, CoverKind, DeliveryState, IdentityState, Phase, TransportState,
 };
-use super::retry;
 use super::steps::{OtherCoverage, StepName};
+use super::tables::{self, ExchangeTables};
+use super::wish::check;
 use crate::audit::{Action, ledger};
-use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
@@ -24,60 +24,12 @@ use crate::secret::{hex, sha256_of};
 use crate::store::exchanges::{self, AskRow, ExchangeResultRow, ExchangeRow};
 use crate::store::opt_ins::{self, OptInRow};
 use crate::store::{Db, failed_on_duplicate, members, partners};
+use std::sync::Arc;
+
+pub use super::wish::{ExchangeWish, WishedOptIn};
 
 /// Most live exchanges with one partner.
 pub const QUEUE_MOST: i64 = 10_000;
-
-/// The wish for an exchange.
-#[derive(Clone, Debug)]
-pub struct ExchangeWish {
-    /// Id of the partner to be asked.
-    pub partner: String,
-    /// Id of our Patient.
-    pub member_id: String,
-    /// The member's coverage there.
-    pub coverage: OtherCoverage,
-    /// Id of our own Coverage.
-    pub own_coverage_id: Option<String>,
-    /// Former or concurrent payer.
-    pub cover: CoverKind,
-    /// Why the record is asked for.
-    pub asked_for: AskedFor,
-    /// Ask only for what changed since then, UTC milliseconds.
-    pub since_ms: Option<i64>,
-    /// The member's opt-in: a new one, or the id of one that is on record.
-    pub opt_in: WishedOptIn,
-    /// The correlation id; `None` for a new one.
-    pub correlation_id: Option<String>,
-    /// The caller's idempotency key with the digest of the request.
-    pub request: Option<(String, String)>,
-    /// The exchange that this one runs again.
-    pub run_of: Option<String>,
-    /// The operator who asks; `None` for the program itself.
-    pub by: Option<WithdrawnBy>,
-}
-
-/// The opt-in of a wish.
-#[derive(Clone, Debug)]
-pub enum WishedOptIn {
-    /// One that is on record.
-    OnRecord(String),
-    /// A new one.
-    New {
-        /// Who attests it.
-        attested_by: String,
-        /// When it was given, UTC milliseconds.
-        attested_ms: i64,
-        /// How.
-        attested_how: String,
-        /// HRex policy: `regular` or `sensitive`.
-        policy: String,
-        /// First instant, UTC milliseconds.
-        from_ms: i64,
-        /// Last instant, UTC milliseconds.
-        to_ms: Option<i64>,
-    },
-}
 
 /// The exchange that a wish leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +82,8 @@ pub fn start_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish) -> Result<Accep
     if exchanges::has_so_many(db, &wish.partner, QUEUE_MOST)? {
         return Err(Failure::new(Fault::QueueFull).retry_after_s(60));
     }
-    let exchange = made(ctx, wish, &opt_in, live_key.clone(), now_ms);
+    let (version, tables) = tables::beginning(db, &wish.partner, now_ms)?;
+    let exchange = made(ctx, wish, &opt_in, live_key.clone(), (version, tables, now_ms));
     // The only other unique column is the request's key: another request with it came at the same time.
     let inserted =
         exchanges::insert(db, &exchange.row, &exchange.ask).map_err(|failure| match failed_on_duplicate(&failure) {
@@ -151,7 +104,8 @@ pub fn start_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish) -> Result<Accep
         });
         ledger::append(db, &entry, &ctx.ids.new_id(now_ms), ctx.clock.now_us())?;
     }
-    let entry = entry(ctx, &exchange, ExchangeEvent::Started.action(), wish.by.as_ref());
+    let mut entry = entry(ctx, &exchange, ExchangeEvent::Started.action(), wish.by.as_ref());
+    entry.tables = vec![(ESCALATION, exchange.tables.escalation_digest())];
     ledger::append(db, &entry, &ctx.ids.new_id(now_ms), ctx.clock.now_us())?;
     wake(db, ctx, &exchange.row, now_ms)?;
     failpoint::pass(INTAKE, BEFORE_COMMIT);
@@ -211,54 +165,6 @@ fn existing(exchange_id: String) -> AcceptedWish {
     }
 }
 
-/// Checks what can be checked without the store.
-fn check(wish: &ExchangeWish) -> Result<(), Failure> {
-    let refuse = |field: &str, remedy: &str| Err(Failure::new(Fault::EnrolmentInvalid).at(field).remedy(remedy));
-    let is_text =
-        |text: &str, most: usize| !text.trim().is_empty() && text.len() <= most && !text.chars().any(char::is_control);
-    let coverage = &wish.coverage;
-    if !is_text(&coverage.member_number, 64) {
-        return refuse(
-            "coverage.member_number",
-            "Give the number on the member's card of the other payer.",
-        );
-    }
-    let optional = [
-        ("coverage.subscriber_number", &coverage.subscriber_number),
-        ("coverage.group_number", &coverage.group_number),
-        ("coverage.plan", &coverage.plan),
-        ("coverage.number_system", &coverage.number_system),
-    ];
-    for (field, text) in optional {
-        if text.as_ref().is_some_and(|text| !is_text(text, 255)) {
-            return refuse(field, "Give 1 to 255 characters on one line, or leave it out.");
-        }
-    }
-    for (field, date) in [("coverage.begins", &coverage.begins), ("coverage.ends", &coverage.ends)] {
-        if date
-            .as_ref()
-            .is_some_and(|date| date.parse::<chrono::NaiveDate>().is_err() || date.len() != 10)
-        {
-            return refuse(field, "Give a date as YYYY-MM-DD.");
-        }
-    }
-    if let WishedOptIn::New {
-        attested_by,
-        attested_how,
-        policy,
-        ..
-    } = &wish.opt_in
-    {
-        if !is_text(attested_by, 64) || !is_text(attested_how, 64) {
-            return Err(Failure::new(Fault::OptInMissing).at("opt_in"));
-        }
-        if !["regular", "sensitive"].contains(&policy.as_str()) {
-            return refuse("opt_in.policy", "Write regular or sensitive.");
-        }
-    }
-    Ok(())
-}
-
 fn opt_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish, now_ms: i64) -> Result<(OptInRow, bool), Failure> {
     match &wish.opt_in {
         WishedOptIn::OnRecord(id) => Ok((opt_ins::find(db, id)?.ok_or(Fault::OptInUnknown)?, false)),
@@ -295,7 +201,13 @@ fn opt_in(db: &mut Db, ctx: &Context, wish: &ExchangeWish, now_ms: i64) -> Resul
     }
 }
 
-fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String, now_ms: i64) -> LoadedExchange {
+fn made(
+    ctx: &Context,
+    wish: &ExchangeWish,
+    opt_in: &OptInRow,
+    live_key: String,
+    (version, tables, now_ms): (String, Arc<ExchangeTables>, i64),
+) -> LoadedExchange {
     let id = ctx.ids.new_id(now_ms);
     let coverage = &wish.coverage;
     let row = ExchangeRow {
@@ -306,7 +218,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         live_key: Some(live_key),
         correlation_id: wish.correlation_id.clone().unwrap_or_else(|| id.clone()),
         workflow: WORKFLOW,
-        policy_version: retry::version().into(),
+        policy_version: version,
         phase: Phase::Requested.code().into(),
         identity_state: IdentityState::Unresolved.code().into(),
         consent_state: ConsentState::Unchecked.code().into(),
@@ -320,7 +232,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         attempts: 0,
         wake_ms: None,
         parked_at_ms: None,
-        deadline_ms: now_ms + AUTOMATIC_MS,
+        deadline_ms: now_ms + tables.escalation.automatic_ms,
         due_ms: ask_due_ms(now_ms, ctx.payer.time_zone),
         answer_due_ms: None,
         run_of: wish.run_of.clone(),
@@ -363,6 +275,7 @@ fn made(ctx: &Context, wish: &ExchangeWish, opt_in: &OptInRow, live_key: String,
         },
         missing: Vec::new(),
         was_unauthorized: false,
+        tables,
     }
 }
 

@@ -4,15 +4,18 @@ use super::conclude::Position;
 use super::kind::EXCHANGE;
 use super::phase::{AskedFor, CoverKind, Phase};
 use super::steps::{ExchangeFacts, MatchedAs, MissingPart, OptInFacts, OtherCoverage, Resume, StepName};
+use super::tables::{ExchangeTables, of_exchange};
 use crate::error::{Failure, Fault};
 use crate::jobs;
 use crate::partner::peer::PeerEndpoint;
 use crate::secret::sha256_of;
 use crate::store::Db;
+use crate::store::activations;
 use crate::store::exchanges::{self, AskRow, ExchangeResultRow, ExchangeRow, MissingRow};
 use crate::store::opt_ins::{self, OptInRow};
 use crate::store::partner_health::{self, HealthRow};
 use crate::store::partners::{self, PartnerRow};
+use std::sync::Arc;
 
 /// An exchange with all that belongs to it.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct LoadedExchange {
     pub missing: Vec<MissingRow>,
     /// Whether its last attempt failed because the token was refused.
     pub was_unauthorized: bool,
+    /// The tables by which it works.
+    pub tables: Arc<ExchangeTables>,
 }
 
 /// What is read anew before each step: it may change at any time.
@@ -59,7 +64,9 @@ impl LoadedExchange {
         let was_unauthorized = last.is_some_and(|last| {
             last.class.as_deref() == Some("unauthorized") && last.round == row.round && row.attempts > 0
         });
+        let tables = of_exchange(db, &row)?;
         Ok(Some(LoadedExchange {
+            tables,
             row,
             ask,
             result,
@@ -173,15 +180,19 @@ impl LoadedExchange {
 }
 
 impl Circumstances {
-    /// Reads what may have changed since the last step.
+    /// Reads what may have changed since the last step. The partner speaks the dialect that is in force for it at `now_ms` (UTC milliseconds).
     ///
     /// # Errors
     /// [`Fault::StoreDamaged`] when the opt-in is gone, [`Fault::PartnerUnknown`] when the partner is; those of the database.
-    pub fn read(db: &mut Db, exchange: &LoadedExchange) -> Result<Circumstances, Failure> {
+    pub fn read(db: &mut Db, exchange: &LoadedExchange, now_ms: i64) -> Result<Circumstances, Failure> {
+        let mut partner = partners::by_id(db, &exchange.row.partner_id)?.ok_or(Fault::PartnerUnknown)?;
+        if let Some(dialect) = activations::spoken(db, &partner.id, now_ms)? {
+            partner.dialect = dialect;
+        }
         Ok(Circumstances {
             opt_in: opt_ins::find(db, &exchange.ask.opt_in_id)?
                 .ok_or_else(|| damaged("an exchange without its opt-in"))?,
-            partner: partners::by_id(db, &exchange.row.partner_id)?.ok_or(Fault::PartnerUnknown)?,
+            partner,
             health: partner_health::find(db, &exchange.row.partner_id)?,
         })
     }

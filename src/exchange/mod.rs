@@ -14,6 +14,7 @@ pub mod clocks;
 pub mod conclude;
 pub mod enrolments;
 mod entry;
+pub mod escalation;
 pub mod event;
 pub mod failpoints;
 pub mod follow_up;
@@ -27,11 +28,15 @@ pub mod moves;
 pub mod partner_checkpoint;
 pub mod permit;
 pub mod phase;
+pub mod replayed;
 pub mod retry;
+pub mod retry_text;
 pub mod series;
 pub mod step_table;
 pub mod steps;
+pub mod tables;
 pub mod watch;
+mod wish;
 pub mod work;
 
 /// The kinds of background work of exchanges that need a partner; [`watch::step`] needs only the store. `sessions` does what is outside, and

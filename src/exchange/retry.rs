@@ -1,6 +1,7 @@
 //! When a step is tried again: transport failures within a round, business waits in a new round. Tables and computations; pure.
 //!
-//! The tables are a policy version: [`version`] is the digest of their text, and every exchange and ledger entry names it.
+//! The tables are a policy version: [`version`] is the digest of their text, and every exchange and ledger entry names it. Those here are the
+//! ones that ship; an exchange works by the version with which it began ([`super::tables`]).
 
 use super::clocks::{QUARTER_MONTHS, RUN_OFF_DAYS};
 use super::step_table::{STEP_RULES, StepRule};
@@ -222,32 +223,45 @@ pub fn next_round_ms(step: &StepRule, round: u32, retry_after_ms: Option<u64>) -
     (round < step.rounds).then_some(step.round_ms.max(asked.min(step.round_ms.saturating_mul(2))))
 }
 
-/// The name of this version of the tables: `default-` and the first 16 hexadecimal digits of the SHA-256 of their text.
+/// Name of the tables that ship.
+pub const DEFAULT: &str = "default";
+
+/// The text of tables: a line for each class of failures and for each step, then the calendar, which is code.
+pub fn text(failures: &[FailureRule], steps: &[StepRule]) -> String {
+    let mut text = String::new();
+    for rule in failures {
+        text.push_str(&format!(
+            "{} {} {} {} {}\n",
+            rule.code,
+            rule.follows.code(),
+            rule.base_ms,
+            rule.cap_ms,
+            rule.attempts
+        ));
+    }
+    for rule in steps {
+        text.push_str(&format!(
+            "{} {} {} {} {}\n",
+            rule.step.code(),
+            rule.timeout_ms,
+            rule.attempts,
+            rule.rounds,
+            rule.round_ms
+        ));
+    }
+    text + &calendar()
+}
+
+/// The line of the calendar.
+pub(super) fn calendar() -> String {
+    format!("run-off {RUN_OFF_DAYS:?} quarter {QUARTER_MONTHS}\n")
+}
+
+/// As what the tables that ship are cited: `default-` and the first 16 hexadecimal digits of the SHA-256 of their text.
 pub fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let mut text = String::new();
-        for rule in FAILURE_RULES {
-            text.push_str(&format!(
-                "{} {} {} {} {}\n",
-                rule.code,
-                rule.follows.code(),
-                rule.base_ms,
-                rule.cap_ms,
-                rule.attempts
-            ));
-        }
-        for rule in STEP_RULES {
-            text.push_str(&format!(
-                "{} {} {} {} {}\n",
-                rule.step.code(),
-                rule.timeout_ms,
-                rule.attempts,
-                rule.rounds,
-                rule.round_ms
-            ));
-        }
-        text.push_str(&format!("run-off {RUN_OFF_DAYS:?} quarter {QUARTER_MONTHS}\n"));
-        format!("default-{}", &hex(&sha256(text.as_bytes()))[..16])
+        let text = text(FAILURE_RULES, STEP_RULES);
+        format!("{DEFAULT}-{}", &hex(&sha256(text.as_bytes()))[..16])
     });
     &VERSION
 }

@@ -148,7 +148,7 @@ fn end(db: &mut Db, ctx: &Context, id: &str) -> Result<bool, Failure> {
     let Some(exchange) = LoadedExchange::hold(db, id)? else {
         return Ok(true);
     };
-    let around = Circumstances::read(db, &exchange)?;
+    let around = Circumstances::read(db, &exchange, ctx.clock.now_ms())?;
     let row = &exchange.row;
     let refused = refusal_of(
         &around.opt_in,

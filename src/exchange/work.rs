@@ -14,7 +14,6 @@ use super::moves::allowed;
 use super::permit::{self, CallTerms, PermitTerms};
 use super::phase::Phase;
 use super::retry;
-use super::step_table::rule;
 use super::steps::{CallNotes, PartnerSession, PartnerSessions, StepEnd, StepName, StepReport};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -181,8 +180,8 @@ impl ExchangeWork {
                 ..here
             };
             let mut conclusion = match &report {
-                Some(report) => here.conclude(*step, &report.end, now_ms, unit),
-                None => here.timed_out(*step, now_ms, unit),
+                Some(report) => here.under(&exchange.tables).conclude(*step, &report.end, now_ms, unit),
+                None => here.under(&exchange.tables).timed_out(*step, now_ms, unit),
             };
             if allowed(here.phase, here.at, conclusion.event).is_none() {
                 // The step said something that has no meaning where the exchange is, which is no fault of the partner.
@@ -214,7 +213,7 @@ impl ExchangeWork {
     ) -> Result<Option<StepReport>, Failure> {
         let facts = exchange.facts(step, around)?;
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
-        let time = Duration::from_millis(rule(step).timeout_ms).min(self.longest);
+        let time = Duration::from_millis(exchange.tables.rule(step).timeout_ms).min(self.longest);
         failpoint::pass(step.code(), BEFORE_EFFECT);
         let went = tokio::time::timeout(time, session.run(step, &facts, held)).await;
         let report = match went {
@@ -403,7 +402,9 @@ mod tests {
             was_unauthorized: false,
         };
         let end = StepEnd::Done(StepGain::Ready);
-        let concluded = here.conclude(StepName::Acknowledge, &end, 0, 0.5);
+        let concluded = here
+            .under(super::super::tables::BUILT_IN)
+            .conclude(StepName::Acknowledge, &end, 0, 0.5);
         let made = |heard| {
             let report = Some(StepReport::of(end.clone()));
             change(StepName::Acknowledge, 1, concluded, report, Vec::new(), heard)

@@ -1,7 +1,8 @@
 //! The OperationOutcome of a failure. Its texts come from the fault table; nothing of the request is repeated.
 
-use crate::error::{Failure, Fault};
+use crate::error::{Failure, Fault, text_for};
 use serde::Serialize;
+use std::borrow::Cow;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +41,17 @@ pub fn fault_system(base_url: &str) -> String {
 
 /// The OperationOutcome of `failure` as JSON: the coding and text of its fault, the remedy, and the place.
 pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
+    bytes_with(failure, base_url, None)
+}
+
+/// The same for a partner with texts of its own ([`text_for`]), of which the one for this fault follows the remedy.
+pub fn bytes_with(failure: &Failure, base_url: &str, texts: Option<&str>) -> Vec<u8> {
     let row = failure.fault().row();
+    let own = texts.and_then(|texts| text_for(texts, row.code));
+    let remedy = match own {
+        Some(own) => Cow::Owned(format!("{} {own}", failure.remedy_text())),
+        None => Cow::Borrowed(failure.remedy_text()),
+    };
     let outcome = OperationOutcome {
         resource_type: "OperationOutcome",
         issue: [Issue {
@@ -54,7 +65,7 @@ pub fn bytes(failure: &Failure, base_url: &str) -> Vec<u8> {
                 }],
                 text: row.text,
             },
-            diagnostics: failure.remedy_text(),
+            diagnostics: &remedy,
             expression: failure.expressions(),
         }],
     };

@@ -9,9 +9,9 @@ use super::explorer::{self, ShownProof};
 use super::measured;
 use super::oauth;
 use super::refused;
-use super::reply::{HttpFailure, Noted, keep_fault, outcome_response};
+use super::reply::{HttpFailure, Noted, keep_fault, outcome_response, outcome_response_with};
 use super::represent;
-use super::request_notes::{SeenPartner, correlation_of};
+use super::request_notes::{PartnerTexts, SeenPartner, correlation_of};
 use super::routes::{self, RouteAccess};
 use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
@@ -192,7 +192,9 @@ fn with_outcome(
         None => return response.map_into_boxed_body(),
         Some(HttpFailure(failure)) => {
             around::log_cause(failure, correlation);
-            let mut answer = outcome_response(failure, base_url);
+            let texts = response.request().extensions().get::<PartnerTexts>().cloned();
+            let texts = texts.as_ref().map(|texts| &*texts.0);
+            let mut answer = outcome_response_with(failure, base_url, texts);
             keep_fault(&mut answer, failure);
             answer
         }

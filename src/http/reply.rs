@@ -60,6 +60,11 @@ pub fn status(fault: Fault) -> StatusCode {
 
 /// The OperationOutcome answer of a failure.
 pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
+    outcome_response_with(failure, base_url, None)
+}
+
+/// The same for a partner with texts of its own, of which the one for this fault follows the remedy.
+pub fn outcome_response_with(failure: &Failure, base_url: &str, texts: Option<&str>) -> HttpResponse {
     let mut response = HttpResponse::build(status(failure.fault()));
     error_headers(&mut response, failure.fault());
     if let Some(seconds) = failure.known_wait_s() {
@@ -67,7 +72,7 @@ pub fn outcome_response(failure: &Failure, base_url: &str) -> HttpResponse {
     }
     response
         .insert_header((header::CONTENT_TYPE, FHIR_JSON))
-        .body(outcome::bytes(failure, base_url))
+        .body(outcome::bytes_with(failure, base_url, texts))
 }
 
 /// Adds `WWW-Authenticate`, `Retry-After` and `Cache-Control` as the status requires (RFC 6750 section 3, RFC 9110).

@@ -2,10 +2,15 @@
 
 use crate::telemetry::Correlation;
 use actix_web::{HttpMessage as _, HttpRequest};
+use std::sync::Arc;
 
 /// The partner that sent a request, for the log line; set when it has authenticated.
 #[derive(Clone)]
 pub struct SeenPartner(pub String);
+
+/// What the partner that sent a request is told besides the remedies of faults; set when it has authenticated.
+#[derive(Clone)]
+pub struct PartnerTexts(pub Arc<str>);
 
 /// What somebody asked for by a form, which the page of the answer shows again. It may name a person and goes into no log.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ pub use causeway_identity::rules::RuleRow;
 pub use causeway_identity::search::{SearchBasis, search};
 pub use causeway_identity::text::{code, fold};
 pub use causeway_identity::{
-    Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Gender, Guard, Level, MatchOutcome, MatchingPolicy, Person,
+    DecidedAgain, Decision, OutcomeKind, RecordedCandidate, RecordedDecision, decide_again, FORMAT as PROFILE_FORMAT, Facts, Field, Gender, Guard, Level, Levels, MatchOutcome, MatchingPolicy, Person,
     Point, Profile, decide,
 };
 pub use keys::{KeyHasher, LookupKey};

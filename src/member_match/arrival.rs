@@ -4,9 +4,11 @@
 
 use crate::audit::{Action, EntryOutcome, LedgerEvent};
 use crate::context::Context;
-use crate::error::Fault;
+use crate::error::{Failure, Fault, text_for};
+use crate::fhir::outcome;
 use crate::secret::{random, sha256};
 use crate::security::Caller;
+use crate::store::activations::ERROR_TEXTS;
 use crate::store::matching::LedgerRow;
 use std::sync::OnceLock;
 
@@ -73,7 +75,18 @@ impl<'a> Arrival<'a> {
     pub(super) fn refused(&self, fault: Fault, body: &[u8]) -> LedgerEvent {
         let mut entry = self.entry(Action::MatchRefused);
         refuse(&mut entry, fault, body);
+        entry.tables.extend(cited_texts(self.texts(), fault));
         entry
+    }
+
+    /// The body of a refusal, with what the partner is told besides.
+    pub(super) fn body_of(&self, failure: &Failure) -> Vec<u8> {
+        outcome::bytes_with(failure, &self.ctx.payer.base_url, self.texts())
+    }
+
+    /// What the partner is told besides the remedies of faults.
+    pub(super) fn texts(&self) -> Option<&str> {
+        self.caller.partner.error_texts.as_deref()
     }
 
     /// The ledger row of an answer that is repeated under its idempotency key.
@@ -105,6 +118,12 @@ impl<'a> Arrival<'a> {
         };
         ledger_row(entry, id, at_us)
     }
+}
+
+/// The digest of the texts, where they have one for this fault: it is what the entry of a refusal cites.
+pub(super) fn cited_texts(texts: Option<&str>, fault: Fault) -> Option<(&'static str, [u8; 32])> {
+    let texts = texts.filter(|texts| text_for(texts, fault.code()).is_some())?;
+    Some((ERROR_TEXTS, sha256(texts.as_bytes())))
 }
 
 /// Gives `entry` the outcome of a refusal by `fault` that is answered with `body`.

@@ -158,6 +158,7 @@ impl MatchAsked {
                 profile,
                 partner_id: partner.to_owned(),
                 consent_digest: read.consent_digest.to_vec(),
+                now_ms: arrival.now_ms(),
             },
             consent_bytes: read.consent_bytes,
             consent,

@@ -3,7 +3,7 @@
 //! The guard's counts depend only on the request and on this partner's earlier answers, with one exception: the count of the record that a
 //! guess came near. That count can only turn an answer into "no unique member".
 
-use super::arrival::{Arrival, ledger_row, refuse};
+use super::arrival::{Arrival, cited_texts, ledger_row, refuse};
 use crate::audit::{Action, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Payer;
 use crate::error::{Failure, Fault};
@@ -28,6 +28,8 @@ pub(super) struct WeighedMatch {
     limits: GuessLimits,
     ids: Ids,
     payer: Arc<Payer>,
+    /// What the partner is told besides the remedies of faults.
+    texts: Option<Arc<str>>,
 }
 
 impl WeighedMatch {
@@ -40,6 +42,7 @@ impl WeighedMatch {
             limits: ctx.guard.limits,
             ids: ctx.ids.clone(),
             payer: Arc::clone(&ctx.payer),
+            texts: arrival.caller.partner.error_texts.clone(),
         }
     }
 
@@ -49,7 +52,11 @@ impl WeighedMatch {
         if verdict.gate == Gate::Open {
             matching::record(db, &self.record)?;
         } else {
-            let hidden = silenced(&self.record, self.refused.clone(), &self.payer.base_url)?;
+            let hidden = silenced(
+                &self.record,
+                self.refused.clone(),
+                (&self.payer.base_url, self.texts.as_deref()),
+            )?;
             matching::record(db, &hidden)?;
         }
         for alarm in &verdict.alarms {
@@ -68,7 +75,11 @@ impl WeighedMatch {
         match verdict.gate {
             Gate::Open => matching::record(db, &self.record)?,
             Gate::Silent => {
-                let silent = silenced(&self.record, self.refused.clone(), &self.payer.base_url)?;
+                let silent = silenced(
+                    &self.record,
+                    self.refused.clone(),
+                    (&self.payer.base_url, self.texts.as_deref()),
+                )?;
                 matching::record(db, &silent)?;
             }
             Gate::Shut(_) => append(db, &turned_away(&self.refused))?,
@@ -137,13 +148,18 @@ fn must_wait(until_ms: i64, now_ms: i64) -> Failure {
 ///
 /// # Errors
 /// [`Fault::Internal`] when `hidden` lacks its decision or its two ledger entries.
-fn silenced(hidden: &MatchRecord, mut entry: LedgerEvent, base_url: &str) -> Result<MatchRecord, Failure> {
+fn silenced(
+    hidden: &MatchRecord,
+    mut entry: LedgerEvent,
+    (base_url, texts): (&str, Option<&str>),
+) -> Result<MatchRecord, Failure> {
     let (Some(decision), [begun, decided]) = (&hidden.decision, hidden.ledger.as_slice()) else {
         return Err(Failure::new(Fault::Internal).because("what the guard hides has no decision"));
     };
     let fault = Fault::NoUniqueMember;
-    let body = outcome::bytes(&Failure::new(fault), base_url);
+    let body = outcome::bytes_with(&Failure::new(fault), base_url, texts);
     refuse(&mut entry, fault, &body);
+    entry.tables.extend(cited_texts(texts, fault));
     entry.policy_version = Some(decision.policy_version.clone());
     let reply = hidden.reply.clone().map(|reply| StoredReply {
         status: fault.row().http,

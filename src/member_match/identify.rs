@@ -27,6 +27,8 @@ pub struct WantedMember {
     pub partner_id: String,
     /// Digest of the consent in the request.
     pub consent_digest: Vec<u8>,
+    /// When it is asked, UTC milliseconds.
+    pub now_ms: i64,
 }
 
 /// The decision about the person, and everything that led to it.
@@ -199,6 +201,7 @@ pub(super) fn identify_at_once(
     let keys = Keys::first(&hasher, &wanted.profile);
     let sought = Sought {
         partner_id: &wanted.partner_id,
+        now_ms: wanted.now_ms,
         consent_digest: &wanted.consent_digest,
         question: question.0,
         number: question.1,

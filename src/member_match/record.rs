@@ -14,7 +14,6 @@ use super::review_rows;
 use super::rows::{self, Findings, Received};
 use crate::consent::{self, ConsentTerms};
 use crate::error::{Failure, Fault};
-use crate::fhir::outcome;
 use crate::store::guesses::{End, Guess};
 use crate::store::matching::{MatchRecord, PossibleMember};
 
@@ -72,7 +71,7 @@ impl Matter<'_> {
 
     fn refuse(&self, decision: &MatchDecision, fault: Fault) -> Result<DecisionRows, Failure> {
         let failure = Failure::new(fault);
-        let body = outcome::bytes(&failure, &self.arrival.ctx.payer.base_url);
+        let body = self.arrival.body_of(&failure);
         let mut record = rows::refused(self.arrival, &self.findings(), decision, fault, &body);
         self.remember(&mut record, fault.row().http, &body);
         let end = match decision {

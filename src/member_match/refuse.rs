@@ -9,7 +9,6 @@ use super::replay::IdempotencyKey;
 use super::rows;
 use crate::consent::ConsentRule;
 use crate::error::Failure;
-use crate::fhir::outcome;
 use crate::store::matching::{self, MatchRecord, is_raced};
 
 /// Writes a refusal to the store and returns it as the error.
@@ -38,7 +37,7 @@ pub(super) async fn unjudged(
     keyed: Option<IdempotencyKey>,
 ) -> Result<MatchAnswer, Failure> {
     let status = failure.fault().row().http;
-    let body = outcome::bytes(&failure, &arrival.ctx.payer.base_url);
+    let body = arrival.body_of(&failure);
     let reply = keyed
         .filter(|_| status == 422)
         .map(|key| key.reply(arrival.now_ms(), status, &body, None));
@@ -60,7 +59,7 @@ async fn by_consent(
     failure: Failure,
     keyed: Option<IdempotencyKey>,
 ) -> Result<MatchAnswer, Failure> {
-    let body = outcome::bytes(&failure, &arrival.ctx.payer.base_url);
+    let body = arrival.body_of(&failure);
     let mut record = rows::without_look_up(arrival, rule, &body);
     let decision_id = record.decision.as_ref().map(|decision| decision.id.as_str());
     record.reply = keyed.map(|key| key.reply(arrival.now_ms(), rule.fault.row().http, &body, decision_id));

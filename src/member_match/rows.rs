@@ -45,7 +45,7 @@ pub(super) fn refused(
     let mut entry = arrival.refused(fault, body);
     entry.object = patient.map(of_member);
     entry.policy_version = Some(findings.identified.rules.version.clone());
-    entry.tables = vec![("consent", consent::table_digest())];
+    entry.tables.push(("consent", consent::table_digest()));
     let row = DecisionRow {
         reason: Some(fault.row().code),
         patient_id: patient.map(|member| member.patient_id.clone()),
@@ -69,7 +69,7 @@ pub(super) fn without_look_up(arrival: &Arrival<'_>, rule: &consent::ConsentRule
     };
     let mut entry = arrival.refused(rule.fault, body);
     entry.policy_version = Some(consent::TABLE_VERSION.to_owned());
-    entry.tables = vec![("consent", consent::table_digest())];
+    entry.tables.push(("consent", consent::table_digest()));
     MatchRecord {
         decision: Some(decision),
         ledger: vec![arrival.begun(), arrival.row(&entry, EntryPlace::Decided)],

@@ -40,6 +40,9 @@ pub struct DecisionItem {
     pub detail: Value,
     /// When it was taken.
     pub created_at: String,
+    /// The same, UTC milliseconds.
+    #[serde(skip)]
+    pub created_ms: i64,
     /// The member, in the full view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patient_id: Option<Option<String>>,
@@ -93,6 +96,7 @@ fn item(row: StoredDecision, view: View) -> Result<DecisionItem, Failure> {
         consent_id: row.consent_id,
         grant_id: row.grant_id,
         created_at: rfc3339_ms(row.created_ms),
+        created_ms: row.created_ms,
         patient_id: view.full(row.patient_id),
     })
 }

@@ -138,11 +138,11 @@ pub fn list(db: &mut Db, filter: &LinkFilter, words: bool) -> Result<OpsPage<Lin
     )
 }
 
-/// Everything on one member: links, steps, the surviving view with its origins, `Patient.link` and `Linkage`.
+/// Everything on one member at `now_ms` (UTC milliseconds): links, steps, the surviving view with its origins, `Patient.link` and `Linkage`.
 ///
 /// # Errors
 /// [`Fault::LinkUnknown`] when there is no such member; those of the database.
-pub fn graph(db: &mut Db, patient_id: &str, umb_system: &str) -> Result<MemberGraph, Failure> {
+pub fn graph(db: &mut Db, patient_id: &str, umb_system: &str, now_ms: i64) -> Result<MemberGraph, Failure> {
     if members::subject(db, patient_id)?.is_none() {
         return Err(Failure::new(Fault::LinkUnknown).at("member"));
     }
@@ -154,7 +154,7 @@ pub fn graph(db: &mut Db, patient_id: &str, umb_system: &str) -> Result<MemberGr
     let edges = links::page(db, &filter)?;
     let steps = steps::steps_of(db, patient_id)?;
     let others = same_person(db, &edges, umb_system)?;
-    let policy = crate::policy::survivorship(db)?;
+    let policy = crate::policy::survivorship(db, now_ms)?;
     let survivors = policy.view(&sources(db, patient_id, &others)?);
     let survivor = |one: Survivor| SurvivorItem {
         attribute: one.attribute.code(),

@@ -13,4 +13,4 @@ mod tests;
 
 pub use check::{Finding, check};
 pub use npi::has_valid_check_digit;
-pub use registration::Registration;
+pub use registration::{Registration, check_dialect};

@@ -9,6 +9,7 @@ use crate::ids::is_fhir_id;
 use crate::security::Dialect;
 use crate::security::address::check_registered;
 use crate::security::scopes::Scopes;
+use crate::store::activations::AS_REGISTERED;
 use crate::store::partners::PartnerRow;
 use causeway_jose::{KeySet, PublicKey};
 use rustls::pki_types::CertificateDer;
@@ -223,6 +224,27 @@ fn check_certificate(mtls: &str, uri: Option<&str>, warnings: &mut Vec<String>) 
         warnings.push("Without mTLS this partner's tokens are bound to no certificate.".into());
     }
     Ok(())
+}
+
+/// Checks the text of a dialect, JSON as in `partner show --json`, or `{}` for the one of the registration. Returns its canonical form.
+///
+/// # Errors
+/// What is wrong, in words that complete "Correct the policy: ".
+pub fn check_dialect(text: &str) -> Result<String, String> {
+    if text.trim() == AS_REGISTERED.trim() {
+        return Ok(AS_REGISTERED.to_owned());
+    }
+    let given: Dialect = serde_json::from_str(text)
+        .map_err(|_| "write a JSON object with the three members hrex, pdex and us_core, and no other".to_owned())?;
+    for ((name, known), value) in DIALECTS.iter().zip([&given.hrex, &given.pdex, &given.us_core]) {
+        if !known.contains(&value.as_str()) {
+            return Err(format!("{name} must be one of {}", known.join(", ")));
+        }
+    }
+    let Dialect { hrex, pdex, us_core } = given;
+    Ok(format!(
+        "{{\n  \"hrex\": \"{hrex}\",\n  \"pdex\": \"{pdex}\",\n  \"us_core\": \"{us_core}\"\n}}\n"
+    ))
 }
 
 fn dialect(file: &DialectFile) -> Result<Dialect, Failure> {

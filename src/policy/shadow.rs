@@ -3,8 +3,13 @@
 //! It runs on its own threads, and only so many at a time; further requests are dropped and counted as dropped.
 //! Nothing of a request is kept: only pairs of outcomes are stored.
 
+use super::hand::{PolicyHand, act};
+use super::kind::{KindTable, PolicyKind};
+use super::standing::VersionState;
+use super::versions::{Version, find, list};
+use crate::audit::Action;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::identity::{MatchOutcome, Profile, Rules, decide};
 use crate::store::policies::{self, PairRow, Shadow};
 use crate::store::roster::RememberedRoster;
@@ -118,6 +123,42 @@ impl ShadowReport {
         report.pairs = pairs;
         report
     }
+}
+
+/// Starts a shadow run of a matching policy. Counts of an earlier run of it are deleted.
+///
+/// # Errors
+/// [`Fault::PolicyInvalid`] for the active version; as [`find`].
+pub fn start_shadow(ctx: &Context, table: KindTable, wanted: &str, hand: &PolicyHand) -> Result<Version, Failure> {
+    let version = find(ctx, table, Some(PolicyKind::Matching), wanted)?;
+    if matches!(version.standing, VersionState::Active(_)) {
+        return Err(Failure::new(Fault::PolicyInvalid).remedy("This version is in force: let another run beside it."));
+    }
+    let row = version.row(ctx.clock.now_ms());
+    let now_ms = ctx.clock.now_ms();
+    act(ctx, Action::PolicyShadowStarted, version.acted(), hand, move |db| {
+        policies::insert(db, &row)?;
+        policies::set_shadow(db, &row.kind, Some(&row.id), now_ms)
+    })?;
+    find(ctx, table, Some(PolicyKind::Matching), &version.id)
+}
+
+/// Ends the shadow run. Its counts stay until the same version runs again.
+///
+/// # Errors
+/// [`Fault::PolicyUnknown`] when there is no shadow run; those of the store.
+pub fn stop_shadow(ctx: &Context, table: KindTable, hand: &PolicyHand) -> Result<Version, Failure> {
+    let shadows = |version: &Version| matches!(version.standing, VersionState::Shadow(_));
+    let kind = PolicyKind::Matching;
+    let version = list(ctx, table, Some(kind))?
+        .into_iter()
+        .find(shadows)
+        .ok_or_else(|| Failure::new(Fault::PolicyUnknown).remedy("No version runs beside the one in force."))?;
+    let now_ms = ctx.clock.now_ms();
+    act(ctx, Action::PolicyShadowEnded, version.acted(), hand, move |db| {
+        policies::set_shadow(db, kind.code(), None, now_ms)
+    })?;
+    Ok(version)
 }
 
 /// Returns the results of the shadow run of these two versions.

@@ -1,20 +1,29 @@
-//! The survivorship policy: which version is active, and activating another. Versions are kept forever under the digest of their content,
-//! like those of the matching policy. It decides what operators see of a person's sources, never a match.
+//! The survivorship policy: which version is active, and activating another. It decides what operators see of a person's sources, never a
+//! match.
 
-use super::versions::{Acted, act};
-use crate::audit::{Action, OperatorNote};
+use super::activation::{self, Activated, ActivationWish};
+use super::hand::PolicyHand;
+use super::kind::{KindTable, PolicyKind};
+use super::standing::VersionState;
+use super::versions::{self, Version};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::identity::survive::Survivorship;
 use crate::store::Db;
-use crate::store::policies::{self, SURVIVORSHIP, VersionRow};
+use crate::store::activations::{EVERYONE, in_force};
+use crate::store::policies::{self, SURVIVORSHIP};
 
-/// Returns the active policy; the shipped one when none was activated.
+/// Returns the policy that is active at `now_ms` (UTC milliseconds); the shipped one when none was activated.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] when it cannot be read; those of the database.
-pub fn survivorship(db: &mut Db) -> Result<Survivorship, Failure> {
-    let Some(id) = policies::active(db, SURVIVORSHIP)?.version_id else {
+pub fn survivorship(db: &mut Db, now_ms: i64) -> Result<Survivorship, Failure> {
+    let activated = in_force(db, SURVIVORSHIP, EVERYONE, now_ms)?;
+    let id = match activated {
+        Some(id) => Some(id),
+        None => policies::active(db, SURVIVORSHIP)?.version_id,
+    };
+    let Some(id) = id else {
         return Ok(Survivorship::default());
     };
     let damaged = || Failure::new(Fault::StoreDamaged).because("the survivorship policy in force");
@@ -26,27 +35,18 @@ pub fn survivorship(db: &mut Db) -> Result<Survivorship, Failure> {
 ///
 /// # Errors
 /// [`Fault::PolicyInvalid`] with the number of the wrong line; those of the store.
-pub fn adopt(ctx: &Context, text: &str, note: OperatorNote) -> Result<Survivorship, Failure> {
-    let policy = Survivorship::parse(text).map_err(|failure| {
-        let line = failure.expressions().first().cloned().unwrap_or_default();
-        Failure::new(Fault::PolicyInvalid)
-            .at(line)
-            .remedy("Write `survivorship 1`, then each source's trust and each attribute's rule once; see `causeway policy survivorship`.")
-    })?;
-    let row = VersionRow {
+pub fn adopt(ctx: &Context, table: KindTable, text: &str, hand: &PolicyHand) -> Result<Activated, Failure> {
+    let policy = versions::survivorship_text(text)?;
+    let version = Version {
+        kind: PolicyKind::Survivorship,
         id: policy.id(),
-        kind: SURVIVORSHIP.to_owned(),
         name: policy.version(),
-        body: policy.text(),
-        added_ms: ctx.clock.now_ms(),
-    };
-    let acted = Acted {
-        id: row.id.clone(),
         version: policy.version(),
+        body: policy.text(),
+        rules: None,
+        standing: VersionState::Idle,
+        partners: Vec::new(),
+        added_ms: None,
     };
-    act(ctx, Action::PolicyActivated, acted, note, move |db| {
-        policies::insert(db, &row)?;
-        policies::activate(db, SURVIVORSHIP, &row.id, row.added_ms)
-    })?;
-    Ok(policy)
+    activation::put_in_force(ctx, table, version, &ActivationWish::default(), hand)
 }

@@ -1,299 +1,375 @@
-//! The versions of the matching policy, and the commands on them. These functions block their thread.
+//! The versions of all kinds: which exist, adding one, and the shadow run of a matching policy. These functions block their thread.
 
-use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
+use super::hand::{Acted, PolicyHand, act};
+use super::kind::{KindTable, PolicyKind, TextError, row_of};
+use super::standing::{Standings, VersionState};
+use crate::audit::Action;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::identity::survive::Survivorship;
 use crate::identity::{Point, Rules};
+use crate::secret::{hex, sha256};
 use crate::store::Db;
-use crate::store::policies::{self, ActiveRow, MATCHING, VersionRow};
-use crate::telemetry::Correlation;
+use crate::store::policies::{self, VersionRow};
 
 /// With this many characters, the beginning of an id names a version, if no other id begins with them.
 const PREFIX_LEAST: usize = 6;
 
-/// The present role of a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VersionState {
-    /// It decides. The time of its activation, if it was activated, UTC milliseconds.
-    Active(Option<i64>),
-    /// It runs as a shadow. The time at which that began, UTC milliseconds.
-    Shadow(Option<i64>),
-    /// It is not in use.
-    Idle,
-}
-
-impl VersionState {
-    /// Returns its code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            VersionState::Active(_) => "active",
-            VersionState::Shadow(_) => "shadow",
-            VersionState::Idle => "idle",
-        }
-    }
-}
-
-/// A version of the matching policy.
+/// A version of a policy.
 #[derive(Clone, Debug)]
 pub struct Version {
+    /// What it rules.
+    pub kind: PolicyKind,
     /// SHA-256 of its text, hexadecimal.
     pub id: String,
     /// Name for people.
     pub name: String,
-    /// The rules.
-    pub rules: Rules,
+    /// As what decisions and entries cite it.
+    pub version: String,
+    /// The text whose digest is its id.
+    pub body: String,
+    /// The rules that the text holds, for a matching policy.
+    pub rules: Option<Rules>,
     /// Its present role.
     pub standing: VersionState,
-    /// When it was added, UTC milliseconds; `None` for shipped versions.
+    /// The partners for whom it decides although another version does for everyone.
+    pub partners: Vec<String>,
+    /// When it was added, UTC milliseconds; `None` for one that is part of the program.
     pub added_ms: Option<i64>,
 }
 
 impl Version {
-    /// Returns the text whose digest is its id.
-    pub fn text(&self) -> String {
-        self.rules.text()
+    /// The row that stores it.
+    pub(super) fn row(&self, now_ms: i64) -> VersionRow {
+        VersionRow {
+            id: self.id.clone(),
+            kind: self.kind.code().to_owned(),
+            name: self.name.clone(),
+            body: self.body.clone(),
+            added_ms: self.added_ms.unwrap_or(now_ms),
+        }
+    }
+
+    pub(super) fn acted(&self) -> Acted {
+        Acted {
+            id: self.id.clone(),
+            version: self.version.clone(),
+        }
     }
 }
 
-/// Returns every version: the shipped ones, then the added ones, oldest first.
+/// Returns every version, by kind: those that are part of the program, then the added ones, oldest first.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] for a stored version that cannot be read; those of the store.
-pub fn list(ctx: &Context) -> Result<Vec<Version>, Failure> {
-    ctx.store.read_blocking(|db| all(ctx, db))
+pub fn list(ctx: &Context, table: KindTable, kind: Option<PolicyKind>) -> Result<Vec<Version>, Failure> {
+    ctx.store.read_blocking(|db| all(ctx, table, db, kind))
 }
 
-/// Returns the version that `wanted` names: by its id, at least the first six characters of it, its name, or the version name that
-/// decisions cite. Of two with the same name, the newer one.
+/// Returns the version that `wanted` names: by its id, at least the first six characters of it, its name, or what decisions cite. Of two of
+/// a kind with the same name, the newer one.
 ///
 /// # Errors
 /// [`Fault::PolicyUnknown`] when there is no such version, or several; as [`list`].
-pub fn find(ctx: &Context, wanted: &str) -> Result<Version, Failure> {
-    ctx.store.read_blocking(|db| one(ctx, db, wanted))
+pub fn find(ctx: &Context, table: KindTable, kind: Option<PolicyKind>, wanted: &str) -> Result<Version, Failure> {
+    ctx.store.read_blocking(|db| find_in(ctx, table, db, kind, wanted))
 }
 
-/// Returns the active version.
-///
-/// # Errors
-/// As [`list`].
-pub fn in_force(ctx: &Context) -> Result<Version, Failure> {
-    let versions = list(ctx)?;
-    let active = |version: &Version| matches!(version.standing, VersionState::Active(_));
-    let found = versions.into_iter().find(active);
-    found.ok_or_else(|| Failure::new(Fault::StoreDamaged).because("no policy is in force"))
-}
-
-/// Adds a version from the text of a policy. Its operating point is in the text or in `point`.
-///
-/// # Errors
-/// [`Fault::PolicyInvalid`] with the number of the wrong line; those of the store.
-pub fn import(
-    ctx: &Context,
-    text: &str,
-    name: &str,
-    point: Option<Point>,
-    note: OperatorNote,
-) -> Result<Version, Failure> {
-    let invalid = |error: causeway_identity::PolicyError| {
-        Failure::new(Fault::PolicyInvalid)
-            .at(format!("line {}", error.line))
-            .remedy(format!("Correct the policy: {}.", error.what))
-    };
-    if name.trim().is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-        return Err(Failure::new(Fault::PolicyInvalid)
-            .at("--name")
-            .remedy("Give a name of at most 64 characters."));
-    }
-    let rules = match point {
-        Some(point) => Rules::parse_at(text, point),
-        None => Rules::parse(text),
-    }
-    .map_err(invalid)?;
-    if let Some(what) = rules.policy.absurdity() {
-        return Err(invalid(causeway_identity::PolicyError { line: 0, what }));
-    }
-    let (versions, name) = (list(ctx)?, name.trim());
-    let is_taken = |version: &Version| version.id != rules.id() && version.name == name;
-    // The version names that decisions cite name a version, too.
-    if versions.iter().any(is_taken) || name.starts_with(causeway_identity::METHOD) {
-        return Err(Failure::new(Fault::PolicyInvalid)
-            .at("--name")
-            .remedy("Another version has this name: choose a new one, so that going back by name stays possible."));
-    }
-    let now_ms = ctx.clock.now_ms();
-    let row = VersionRow {
-        id: rules.id(),
-        kind: MATCHING.to_owned(),
-        name: name.to_owned(),
-        body: rules.text(),
-        added_ms: now_ms,
-    };
-    let id = row.id.clone();
-    act(ctx, Action::PolicyImported, &rules, note, move |db| {
-        policies::insert(db, &row).map(drop)
-    })?;
-    find(ctx, &id)
-}
-
-/// Activates a version; later decisions cite it. Going back means activating an older version.
+/// The same within the caller's read.
 ///
 /// # Errors
 /// As [`find`].
-pub fn activate(ctx: &Context, wanted: &str, note: OperatorNote) -> Result<Version, Failure> {
-    let version = find(ctx, wanted)?;
-    let row = row_of(&version, ctx.clock.now_ms());
-    act(ctx, Action::PolicyActivated, &version.rules, note, move |db| {
-        policies::insert(db, &row)?;
-        policies::activate(db, MATCHING, &row.id, row.added_ms)
-    })?;
-    find(ctx, &version.id)
+pub fn find_in(
+    ctx: &Context,
+    table: KindTable,
+    db: &mut Db,
+    kind: Option<PolicyKind>,
+    wanted: &str,
+) -> Result<Version, Failure> {
+    named(&all(ctx, table, db, kind)?, wanted)
 }
 
-/// Starts a shadow run of a version. Counts of an earlier run of it are deleted.
+/// Returns the version that decides for everyone who has no other one.
 ///
 /// # Errors
-/// [`Fault::PolicyInvalid`] for the active version; as [`find`].
-pub fn start_shadow(ctx: &Context, wanted: &str, note: OperatorNote) -> Result<Version, Failure> {
-    let version = find(ctx, wanted)?;
-    if matches!(version.standing, VersionState::Active(_)) {
-        return Err(Failure::new(Fault::PolicyInvalid).remedy("This version is in force: let another run beside it."));
-    }
-    let row = row_of(&version, ctx.clock.now_ms());
-    act(ctx, Action::PolicyShadowStarted, &version.rules, note, move |db| {
-        policies::insert(db, &row)?;
-        policies::set_shadow(db, MATCHING, Some(&row.id), row.added_ms)
-    })?;
-    find(ctx, &version.id)
-}
-
-/// Ends the shadow run. Its counts stay until the same version runs again.
-///
-/// # Errors
-/// [`Fault::PolicyUnknown`] when there is no shadow run; those of the store.
-pub fn stop_shadow(ctx: &Context, note: OperatorNote) -> Result<Version, Failure> {
-    let shadows = |version: &Version| matches!(version.standing, VersionState::Shadow(_));
-    let version = list(ctx)?
+/// [`Fault::PolicyUnknown`] for a kind without any version; as [`list`].
+pub fn in_force(ctx: &Context, table: KindTable, kind: PolicyKind) -> Result<Version, Failure> {
+    let versions = list(ctx, table, Some(kind))?;
+    let active = |version: &Version| matches!(version.standing, VersionState::Active(_));
+    versions
         .into_iter()
-        .find(shadows)
-        .ok_or_else(|| Failure::new(Fault::PolicyUnknown).remedy("No version runs beside the one in force."))?;
-    let now_ms = ctx.clock.now_ms();
-    act(ctx, Action::PolicyShadowEnded, &version.rules, note, move |db| {
-        policies::set_shadow(db, MATCHING, None, now_ms)
-    })?;
-    Ok(version)
+        .find(active)
+        .ok_or_else(|| Failure::new(Fault::PolicyUnknown).remedy("No version of this kind is in force."))
 }
 
-fn row_of(version: &Version, now_ms: i64) -> VersionRow {
-    VersionRow {
-        id: version.id.clone(),
-        kind: MATCHING.to_owned(),
-        name: version.name.clone(),
-        body: version.text(),
-        added_ms: now_ms,
+/// The text of a new version.
+#[derive(Clone, Copy, Debug)]
+pub struct NewVersion<'a> {
+    /// What it rules.
+    pub kind: PolicyKind,
+    /// The text.
+    pub text: &'a str,
+    /// A name for people.
+    pub name: &'a str,
+    /// The operating point of a matching policy whose text names none.
+    pub point: Option<Point>,
+}
+
+/// Adds a version from a text.
+///
+/// # Errors
+/// [`Fault::PolicyInvalid`] with the number of the wrong line; [`Fault::PolicyFixed`] for a kind whose rules are code; those of the store.
+pub fn import(ctx: &Context, table: KindTable, new: &NewVersion<'_>, hand: &PolicyHand) -> Result<Version, Failure> {
+    let (kind, name) = (new.kind, new.name.trim());
+    let wrong_name = |remedy: &'static str| Failure::new(Fault::PolicyInvalid).at("--name").remedy(remedy);
+    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+        return Err(wrong_name("Give a name of at most 64 characters."));
     }
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if kind != PolicyKind::Matching && !is_plain {
+        return Err(wrong_name(
+            "Give a name of letters, digits, hyphens and dots, because entries cite it.",
+        ));
+    }
+    let draft = read(table, new)?;
+    let versions = list(ctx, table, Some(kind))?;
+    if let Some(known) = versions
+        .iter()
+        .find(|known| known.id == draft.id && known.added_ms.is_none())
+    {
+        return Err(wrong_text(TextError::at(
+            0,
+            format!("it is the text of {}, which is part of the program", known.name),
+        )));
+    }
+    let is_taken = |version: &Version| version.id != draft.id && version.name == name;
+    // The version names that decisions cite name a version, too.
+    if versions.iter().any(is_taken) || name.starts_with(causeway_identity::METHOD) {
+        return Err(wrong_name(
+            "Another version has this name: choose a new one, so that going back by name stays possible.",
+        ));
+    }
+    let row = VersionRow {
+        id: draft.id.clone(),
+        kind: kind.code().to_owned(),
+        name: name.to_owned(),
+        body: draft.body.clone(),
+        added_ms: ctx.clock.now_ms(),
+    };
+    let acted = Acted {
+        id: draft.id.clone(),
+        version: draft.version.unwrap_or_else(|| kind.cited(name, &draft.id)),
+    };
+    act(ctx, Action::PolicyImported, acted, hand, move |db| {
+        policies::insert(db, &row).map(drop)
+    })?;
+    find(ctx, table, Some(kind), &draft.id)
 }
 
-/// The version that a command is about, as the ledger names it.
-pub(super) struct Acted {
-    /// SHA-256 of its text, hexadecimal.
-    pub id: String,
-    /// The version name that decisions or views cite.
-    pub version: String,
-}
-
-impl From<&Rules> for Acted {
-    fn from(rules: &Rules) -> Self {
-        Acted {
-            id: rules.id(),
-            version: rules.version.clone(),
+/// Stores the versions that are part of the program, where they are not yet, so that what entries cite stays readable after an upgrade.
+/// They came with the program, so that no entry says who added them.
+///
+/// # Errors
+/// Those of the store.
+pub fn keep_built_in(ctx: &Context, table: KindTable) -> Result<(), Failure> {
+    let now_ms = ctx.clock.now_ms();
+    let mut rows = Vec::new();
+    for row in table {
+        for built_in in (row.built_in)() {
+            rows.push(VersionRow {
+                id: built_in.id(),
+                kind: row.kind.code().to_owned(),
+                name: built_in.name,
+                body: built_in.body,
+                added_ms: now_ms,
+            });
         }
     }
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let stored = ctx.store.read_blocking(|db| policies::stored_of(db, &ids))?;
+    rows.retain(|row| !stored.contains(&row.id));
+    if rows.is_empty() {
+        return Ok(());
+    }
+    ctx.store
+        .write_blocking(move |db| rows.iter().try_for_each(|row| policies::insert(db, row).map(drop)))
 }
 
-/// Runs one command on a policy: its work and its ledger entry in one transaction.
-pub(super) fn act(
-    ctx: &Context,
-    action: Action,
-    about: impl Into<Acted>,
-    note: OperatorNote,
-    mut work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static,
-) -> Result<(), Failure> {
-    let (about, at_us) = (about.into(), ctx.clock.now_us());
-    let actor = Actor {
-        kind: "operator",
-        // The person's name is in the note, which can be erased.
-        id: Some("host".to_owned()),
-        ..Actor::default()
-    };
-    let mut entry = LedgerEvent::new(action, actor, Correlation::internal(ctx.ids.new_id(at_us / 1000)));
-    entry.object = Some(Object {
-        kind: "policy",
-        id: about.id,
-    });
-    entry.policy_version = Some(about.version);
-    entry.note = Some(note);
-    let entry_id = ctx.ids.new_id(at_us / 1000);
-    ctx.store.write_blocking(move |db| {
-        work(db)?;
-        ledger::append(db, &entry, &entry_id, at_us)
-    })
-}
-
-/// Returns every version, within the caller's read.
+/// Returns every version, or those of one kind, within the caller's read.
 ///
 /// # Errors
 /// As [`list`].
-pub fn all(ctx: &Context, db: &mut Db) -> Result<Vec<Version>, Failure> {
-    let running = policies::active(db, MATCHING)?;
-    let stored = policies::list(db, MATCHING)?;
-    let configured = ctx.matching.id();
+pub fn all(ctx: &Context, table: KindTable, db: &mut Db, kind: Option<PolicyKind>) -> Result<Vec<Version>, Failure> {
     let mut versions = Vec::new();
-    for point in [Point::Safe, Point::Balanced] {
-        let rules = Rules::shipped(point.code());
-        let id = rules.id();
-        let added_ms = None;
-        versions.push((id, point.code().to_owned(), rules, added_ms));
-    }
-    for row in stored {
-        let damaged = |error: causeway_identity::PolicyError| Failure::new(Fault::StoreDamaged).because(error);
-        let rules = Rules::parse(&row.body).map_err(damaged)?;
-        if versions.iter().all(|(id, ..)| *id != row.id) {
-            versions.push((row.id, row.name, rules, Some(row.added_ms)));
+    for one in PolicyKind::ALL {
+        if kind.is_none_or(|wanted| wanted == one) {
+            versions.extend(of_kind(ctx, table, db, one)?);
         }
     }
-    let version = |(id, name, rules, added_ms): (String, String, Rules, Option<i64>)| Version {
-        standing: standing(&id, &running, &configured),
-        id,
-        name,
-        rules,
-        added_ms,
-    };
-    Ok(versions.into_iter().map(version).collect())
+    Ok(versions)
 }
 
-fn standing(id: &str, running: &ActiveRow, configured: &str) -> VersionState {
-    if running.version_id.as_deref().unwrap_or(configured) == id {
-        VersionState::Active(running.activated_ms)
-    } else if running.shadow_id.as_deref() == Some(id) {
-        VersionState::Shadow(running.shadow_ms)
-    } else {
-        VersionState::Idle
+/// A text that was read.
+struct Draft {
+    id: String,
+    body: String,
+    /// As what it is cited, where that does not follow from its name.
+    version: Option<String>,
+    rules: Option<Rules>,
+}
+
+impl Draft {
+    fn of_rules(rules: Rules) -> Draft {
+        Draft {
+            id: rules.id(),
+            body: rules.text(),
+            version: Some(rules.version.clone()),
+            rules: Some(rules),
+        }
+    }
+
+    fn of_survivorship(policy: &Survivorship) -> Draft {
+        Draft {
+            id: policy.id(),
+            body: policy.text(),
+            version: Some(policy.version()),
+            rules: None,
+        }
+    }
+
+    fn of_text(body: String) -> Draft {
+        Draft {
+            id: hex(&sha256(body.as_bytes())),
+            body,
+            version: None,
+            rules: None,
+        }
     }
 }
 
-fn one(ctx: &Context, db: &mut Db, wanted: &str) -> Result<Version, Failure> {
-    let versions = all(ctx, db)?;
+fn of_kind(ctx: &Context, table: KindTable, db: &mut Db, kind: PolicyKind) -> Result<Vec<Version>, Failure> {
+    let mut drafts: Vec<(Draft, String, Option<i64>)> = Vec::new();
+    match kind {
+        PolicyKind::Matching => {
+            for point in [Point::Safe, Point::Balanced] {
+                drafts.push((
+                    Draft::of_rules(Rules::shipped(point.code())),
+                    point.code().to_owned(),
+                    None,
+                ));
+            }
+        }
+        PolicyKind::Survivorship => {
+            let ships = Survivorship::default();
+            drafts.push((Draft::of_survivorship(&ships), ships.version(), None));
+        }
+        _ => {
+            for built_in in row_of(table, kind).map(|row| (row.built_in)()).unwrap_or_default() {
+                drafts.push((Draft::of_text(built_in.body), built_in.name, None));
+            }
+        }
+    }
+    for row in policies::list(db, kind.code())? {
+        if drafts.iter().all(|(draft, ..)| draft.id != row.id) {
+            drafts.push((stored(kind, row.body)?, row.name, Some(row.added_ms)));
+        }
+    }
+    let standings = Standings::read(ctx, table, db, kind)?;
+    let version = |(draft, name, added_ms): (Draft, String, Option<i64>)| {
+        let (standing, partners) = standings.of(&draft.id);
+        Version {
+            kind,
+            version: draft.version.unwrap_or_else(|| kind.cited(&name, &draft.id)),
+            id: draft.id,
+            name,
+            body: draft.body,
+            rules: draft.rules,
+            standing,
+            partners,
+            added_ms,
+        }
+    };
+    Ok(drafts.into_iter().map(version).collect())
+}
+
+/// A stored text as a draft. What another version of the program stored stays readable, whatever this one makes of it.
+fn stored(kind: PolicyKind, body: String) -> Result<Draft, Failure> {
+    let damaged = |cause: String| Failure::new(Fault::StoreDamaged).because(cause);
+    match kind {
+        PolicyKind::Matching => Rules::parse(&body)
+            .map(Draft::of_rules)
+            .map_err(|error| damaged(error.to_string())),
+        PolicyKind::Survivorship => Survivorship::parse(&body)
+            .map(|policy| Draft::of_survivorship(&policy))
+            .map_err(|_| damaged("a survivorship policy".to_owned())),
+        _ => Ok(Draft::of_text(body)),
+    }
+}
+
+/// Checks the text of a new version.
+fn read(table: KindTable, new: &NewVersion<'_>) -> Result<Draft, Failure> {
+    let wrong = |error: causeway_identity::PolicyError| wrong_text(TextError::at(error.line, error.what));
+    match new.kind {
+        PolicyKind::Matching => {
+            let rules = match new.point {
+                Some(point) => Rules::parse_at(new.text, point),
+                None => Rules::parse(new.text),
+            }
+            .map_err(wrong)?;
+            match rules.policy.absurdity() {
+                Some(what) => Err(wrong_text(TextError::at(0, what))),
+                None => Ok(Draft::of_rules(rules)),
+            }
+        }
+        PolicyKind::Survivorship => survivorship_text(new.text).map(|policy| Draft::of_survivorship(&policy)),
+        kind => match row_of(table, kind).and_then(|row| row.check) {
+            None => Err(fixed()),
+            Some(check) => check(new.text).map(Draft::of_text).map_err(wrong_text),
+        },
+    }
+}
+
+/// Reads a survivorship policy.
+pub(super) fn survivorship_text(text: &str) -> Result<Survivorship, Failure> {
+    Survivorship::parse(text).map_err(|failure| {
+        let line = failure.expressions().first().cloned().unwrap_or_default();
+        Failure::new(Fault::PolicyInvalid)
+            .at(line)
+            .remedy("Write `survivorship 1`, then each source's trust and each attribute's rule once; see `causeway policy survivorship`.")
+    })
+}
+
+/// The refusal of another version of rules that are code.
+fn fixed() -> Failure {
+    Fault::PolicyFixed.into()
+}
+
+/// The refusal of a text.
+fn wrong_text(error: TextError) -> Failure {
+    Failure::new(Fault::PolicyInvalid)
+        .at(format!("line {}", error.line))
+        .remedy(format!("Correct the policy: {}.", error.what))
+}
+
+/// The one of these versions that `wanted` names.
+pub(super) fn named(versions: &[Version], wanted: &str) -> Result<Version, Failure> {
     let prefix = wanted.len() >= PREFIX_LEAST && wanted.bytes().all(|b| b.is_ascii_hexdigit());
     let by_id: Vec<&Version> = versions
         .iter()
         .filter(|version| prefix && version.id.starts_with(&wanted.to_ascii_lowercase()))
         .collect();
+    let by_name = |version: &&Version| version.name == wanted || version.version == wanted;
     let found = match by_id.as_slice() {
         [one] => Some(*one),
-        [] => versions
-            .iter()
-            .rev()
-            .find(|version| version.name == wanted || version.rules.version == wanted),
+        [] => {
+            let found: Vec<&Version> = versions.iter().filter(by_name).collect();
+            let kinds = found.windows(2).any(|pair| pair[0].kind != pair[1].kind);
+            if kinds {
+                let remedy = "Versions of several kinds have this name: say which by --kind.";
+                return Err(Failure::new(Fault::PolicyUnknown).remedy(remedy));
+            }
+            found.last().copied()
+        }
         _ => None,
     };
     found.cloned().ok_or_else(|| Fault::PolicyUnknown.into())

@@ -25,8 +25,8 @@ pub(super) fn cite(entry: &mut LedgerEvent) {
     entry.tables = vec![("release", digest())];
 }
 
-/// The text that is hashed.
-fn text() -> String {
+/// The text that is hashed. It is the document of this version in the store.
+pub fn text() -> String {
     let mut text = format!("{POLICY}\n{}\nshared {}\n", release_rule::text(), SHARED.join(" "));
     for (rtype, _) in compartment::TYPES {
         let money = match released::money(rtype) {

@@ -149,6 +149,7 @@ impl Authority {
                 id: row.partner_id.clone(),
                 npi: holder.npi.clone(),
                 dialect,
+                error_texts: holder.error_texts.as_deref().map(Arc::from),
             },
             client_id: holder.client_id.clone(),
             scope: row.scope.clone(),
@@ -183,7 +184,9 @@ impl Authority {
             return Ok(());
         }
         let (asked, uris) = (Instant::now(), presented.uris.clone());
-        let asking = ctx.store.read(move |db| tokens::holder_and_owner(db, &hash, &uris));
+        let asking = ctx
+            .store
+            .read(move |db| tokens::holder_and_owner(db, &hash, &uris, now_ms));
         let found = Box::pin(asking).await?;
         if let Some((holder, owner)) = found {
             self.0.holders.put(hash, asked, Arc::new(holder));
@@ -246,8 +249,8 @@ impl Authority {
         if let Some(holder) = self.0.holders.get(&hash) {
             return Ok(Some(holder));
         }
-        let asked = Instant::now();
-        let holder = Box::pin(ctx.store.read(move |db| tokens::holder(db, &hash))).await?;
+        let (asked, now_ms) = (Instant::now(), ctx.clock.now_ms());
+        let holder = Box::pin(ctx.store.read(move |db| tokens::holder(db, &hash, now_ms))).await?;
         let holder = holder.map(Arc::new);
         if let Some(holder) = &holder {
             self.0.holders.put(hash, asked, Arc::clone(holder));

@@ -4,6 +4,7 @@ use crate::audit::Actor;
 use crate::error::{Failure, Fault};
 use crate::store::partners::PartnerRow;
 use crate::telemetry::Correlation;
+use std::sync::Arc;
 
 /// The versions of the implementation guides that a partner speaks. Requests are read tolerantly; answers are written in exactly these
 /// versions.
@@ -27,6 +28,8 @@ pub struct PartnerRef {
     pub npi: String,
     /// Its dialect.
     pub dialect: Dialect,
+    /// What it is told besides the remedies of faults ([`crate::error::text_for`]).
+    pub error_texts: Option<Arc<str>>,
 }
 
 /// The authenticated caller of one request. Only the security layer builds it.
@@ -106,6 +109,7 @@ impl JobCaller {
                 id: partner.id.clone(),
                 npi: partner.npi.clone(),
                 dialect,
+                error_texts: None,
             },
             client_id: self.client_id.clone(),
             scope: String::new(),

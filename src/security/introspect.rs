@@ -31,7 +31,11 @@ pub async fn introspect(
     request: OauthRequest<'_>,
 ) -> Result<Value, Failure> {
     let question = ask(ctx, settings, authority, &request).await?;
-    let found = ctx.store.read(move |db| tokens::holder(db, &question.hash)).await?;
+    let now_ms = ctx.clock.now_ms();
+    let found = ctx
+        .store
+        .read(move |db| tokens::holder(db, &question.hash, now_ms))
+        .await?;
     let (now_ms, lasting_ms) = (ctx.clock.now_ms(), ctx.clock.lasting_ms());
     let live = found.filter(|holder| {
         let token = &holder.token;

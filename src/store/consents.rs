@@ -73,6 +73,14 @@ pub struct ConsentEnding {
     pub now_ms: i64,
 }
 
+/// Returns the body of a consent as it is kept; its references are those of the request.
+///
+/// # Errors
+/// Those of the database.
+pub fn body_of(db: &mut Db, id: &str) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(consent::table.find(id).select(consent::body).first(db).optional()?)
+}
+
 /// Returns a page of consents, plus one more row when there is a next page.
 ///
 /// # Errors

@@ -10,7 +10,8 @@ mod result;
 
 pub use attempts::{AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt, was_answered};
 pub use found::{
-    ExchangeFilter, has_lost_job, live_under, of_member, page, parked, waiting_under_ended, with_lost_jobs, without_job,
+    ExchangeFilter, has_lost_job, live_under, newest, of_member, page, parked, waiting_under_ended, with_lost_jobs,
+    without_job,
 };
 pub use question::{QuestionRow, forget_question, put_question, question_of};
 pub use result::{ExchangeResultRow, MissingRow, missing_of, put_result, result_of, set_missing};

@@ -29,6 +29,8 @@ const MEMBERS: usize = 8;
 pub struct Sought<'a> {
     /// The partner that asks.
     pub partner_id: &'a str,
+    /// Now, UTC milliseconds: the version of the matching policy is the one that decides then.
+    pub now_ms: i64,
     /// Digest of the consent that came with the request.
     pub consent_digest: &'a [u8],
     /// Keyed hash of the question: who asks for whom.
@@ -108,6 +110,7 @@ const POLICY: i64 = 2;
 const ROSTER: i64 = 3;
 const REVIEW: i64 = 4;
 const LINK: i64 = 5;
+const ACTIVATION: i64 = 6;
 
 /// The SELECT of the blocks on SQLite, for `size` keys: one for each, since SQLite has no lists.
 fn blocks(size: usize) -> String {
@@ -149,12 +152,14 @@ fn text(blocks: &str, blob: &str, row_version: &str) -> String {
          WHERE p.compartment = n.compartment AND c.no = n.compartment \
          UNION ALL SELECT {POLICY}, NULL, NULL, NULL, NULL, version_id, shadow_id, NULL, NULL, NULL, NULL, NULL, NULL \
          FROM policy_active WHERE kind = ? \
+         UNION ALL SELECT {ACTIVATION}, NULL, NULL, NULL, NULL, version_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ({deciding}) a \
          UNION ALL SELECT {ROSTER}, no, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
          FROM (SELECT no FROM identity_roster ORDER BY no DESC LIMIT 1) r \
          UNION ALL SELECT {REVIEW}, version, NULL, NULL, NULL, id, state, patient_id, NULL, NULL, NULL, NULL, NULL \
          FROM review WHERE partner_id = ? AND asked = ? \
          UNION ALL SELECT {LINK}, confidence, from_ms, until_ms, version, id, kind, patient_id, state, origin, decision_id, \
          review_id, NULL FROM (SELECT * FROM identity_link WHERE source = ? AND system = ? AND value = ? ORDER BY id LIMIT {links}) l",
+        deciding = super::activations::DECIDING_SQL,
         withheld = links::WITHHELD,
         links = links::OF_A_NUMBER,
     )
@@ -197,6 +202,9 @@ fn binds<'s>(mut binds: Vec<Bind<'s>>, sought: &Sought<'s>) -> Vec<Bind<'s>> {
         partner,
         Bind::Blob(sought.consent_digest),
         Bind::Text(super::policies::MATCHING),
+        Bind::Text(super::policies::MATCHING),
+        partner,
+        Bind::Big(sought.now_ms),
         partner,
         Bind::Blob(sought.question),
         partner,
@@ -225,6 +233,7 @@ pub fn first_look(db: &mut Db, sought: &Sought<'_>) -> Result<Look, Failure> {
     }?;
     let mut look = Look::default();
     let mut pairs = Vec::with_capacity(rows.len());
+    let mut activated = None;
     for (what, n1, n2, n3, n4, t1, t2, t3, t4, t5, t6, t7, bytes) in rows {
         let (numbers, words) = ([n1, n2, n3, n4], [t1, t2, t3, t4, t5, t6, t7]);
         match (what, numbers) {
@@ -234,6 +243,10 @@ pub fn first_look(db: &mut Db, sought: &Sought<'_>) -> Result<Look, Failure> {
                 let [version_id, shadow_id, ..] = words;
                 look.active.version_id = version_id;
                 look.active.shadow_id = shadow_id;
+            }
+            (ACTIVATION, _) => {
+                let [version_id, ..] = words;
+                activated = version_id;
             }
             (ROSTER, [Some(no), ..]) => look.roster_no = no,
             (REVIEW, [Some(version), ..]) => look.standing = standing(version, words),
@@ -245,6 +258,8 @@ pub fn first_look(db: &mut Db, sought: &Sought<'_>) -> Result<Look, Failure> {
             _ => {}
         }
     }
+    // What was activated before acts had scopes decides only where no act does.
+    look.active.version_id = activated.or(look.active.version_id.take());
     look.links.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     look.blocks.add(sought.keys, &pairs);
     Ok(look)

@@ -3,6 +3,7 @@
 //! Functions take `&mut Db`; the caller that owns the transaction decides what it includes.
 //! Nothing here uses the network (but the database) or knows HTTP.
 
+pub mod activations;
 mod alone;
 pub mod attachments;
 pub mod authorizations;

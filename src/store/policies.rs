@@ -27,7 +27,7 @@ const REMEMBERED: usize = 8;
 pub struct VersionRow {
     /// SHA-256 of `body`, hexadecimal.
     pub id: String,
-    /// [`MATCHING`] or [`SURVIVORSHIP`].
+    /// What it rules, such as [`MATCHING`].
     pub kind: String,
     /// Name for people.
     pub name: String,
@@ -37,11 +37,11 @@ pub struct VersionRow {
     pub added_ms: i64,
 }
 
-/// Which versions of a kind are active and in a shadow run.
+/// Which version of a kind runs as a shadow, and which was active before acts had scopes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = policy_active)]
 pub struct ActiveRow {
-    /// The active version; `None` when none was activated and the configured one applies.
+    /// The version that decides where no act does; `None` for the configured one.
     pub version_id: Option<String>,
     /// When it was activated, UTC milliseconds.
     pub activated_ms: Option<i64>,
@@ -171,6 +171,33 @@ pub fn find(db: &mut Db, id: &str) -> Result<Option<VersionRow>, Failure> {
         .optional()?)
 }
 
+/// Returns the version of a kind whose id begins with these hexadecimal digits, if there is one.
+///
+/// # Errors
+/// Those of the database.
+pub fn beginning_with(db: &mut Db, kind: &str, digits: &str) -> Result<Option<VersionRow>, Failure> {
+    // No hexadecimal digit sorts behind this letter.
+    let end = format!("{digits}g");
+    Ok(policy_version::table
+        .filter(policy_version::kind.eq(kind))
+        .filter(policy_version::id.ge(digits).and(policy_version::id.lt(end)))
+        .order(policy_version::id)
+        .select(VersionRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
+/// Returns which of these ids are stored.
+///
+/// # Errors
+/// Those of the database.
+pub fn stored_of(db: &mut Db, ids: &[String]) -> Result<Vec<String>, Failure> {
+    Ok(policy_version::table
+        .filter(policy_version::id.eq_any(ids.to_vec()))
+        .select(policy_version::id)
+        .load(db)?)
+}
+
 /// Returns the versions of a kind, oldest first; at most 1,000.
 ///
 /// # Errors
@@ -199,19 +226,12 @@ pub fn insert(db: &mut Db, row: &VersionRow) -> Result<bool, Failure> {
     Ok(added > 0)
 }
 
-/// Activates a version. A shadow run goes on, unless its candidate is this version.
+/// Ends the shadow run of this version, if it runs, because it decides now.
 ///
 /// # Errors
 /// Those of the database.
-pub fn activate(db: &mut Db, kind: &str, id: &str, now_ms: i64) -> Result<(), Failure> {
-    ensure(db, kind)?;
+pub fn end_shadow_of(db: &mut Db, kind: &str, id: &str) -> Result<(), Failure> {
     let target = policy_active::table.find(kind);
-    diesel::update(target)
-        .set((
-            policy_active::version_id.eq(Some(id)),
-            policy_active::activated_ms.eq(Some(now_ms)),
-        ))
-        .execute(db)?;
     diesel::update(target.filter(policy_active::shadow_id.eq(Some(id))))
         .set((
             policy_active::shadow_id.eq(None::<String>),

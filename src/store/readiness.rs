@@ -10,7 +10,7 @@ use diesel::connection::{Connection as _, SimpleConnection as _};
 /// The tables that requests read, and those that they write. The ledger has a probe of its own (`audit::ledger::probe`).
 const TABLES: &str = "SET LOCAL lock_timeout='500ms'; \
      LOCK TABLE partner, compartment, resource, identity_key, identity_profile, identity_roster, identity_revocation, policy_active, \
-     search_value, search_date, attachment, disclosed_file, disclosed_share IN ACCESS SHARE MODE; \
+     policy_activation, search_value, search_date, attachment, disclosed_file, disclosed_share IN ACCESS SHARE MODE; \
      LOCK TABLE access_token, assertion_seen, consent, decision, decision_candidate, grants, idempotency, guess, guess_lock, guess_tally, \
      identity_link, identity_change, identity_step, review, review_candidate, ledger_subject, disclosed_file, disclosed_share \
      IN ROW EXCLUSIVE MODE";

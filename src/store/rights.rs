@@ -97,6 +97,7 @@ pub const TABLES: &[&str] = &[
     "partner",
     "partner_checkpoint",
     "partner_health",
+    "policy_activation",
     "policy_active",
     "policy_shadow",
     "policy_version",

@@ -23,7 +23,7 @@ pub use ledger::{
     control_run, disclosed_file, disclosed_share, disclosure_end_state, ledger_checkpoint, ledger_cosignature,
     ledger_leaf, ledger_log, ledger_subject, ledger_subject_state, ledger_tile, ledger_tree, partner_checkpoint,
 };
-pub use policy::{guess, guess_lock, guess_tally, policy_active, policy_shadow, policy_version};
+pub use policy::{guess, guess_lock, guess_tally, policy_activation, policy_active, policy_shadow, policy_version};
 pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};
 pub use retention::{retention_clock, retention_hold, retention_kind, retention_mark};
 

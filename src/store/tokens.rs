@@ -1,5 +1,6 @@
 //! Access tokens and seen assertions. Tokens are stored as hashes only; those of operators: `operator_tokens`.
 
+use super::activations::{AS_REGISTERED, TextInForce};
 use super::connection::{Db, on};
 use super::is_duplicate;
 use super::release_rule;
@@ -53,8 +54,10 @@ pub struct Holder {
     pub client_id: String,
     /// Its partner's NPI.
     pub npi: String,
-    /// Its partner's dialect, JSON.
+    /// The dialect that its partner speaks now, JSON.
     pub dialect: String,
+    /// What the partner is told besides the remedies of faults: the text of the version in force.
+    pub error_texts: Option<String>,
     /// Its partner's status.
     pub status: String,
     /// Its partner's mTLS mode.
@@ -63,15 +66,27 @@ pub struct Holder {
     pub version: i64,
 }
 
-type HolderValues = (TokenRow, String, String, String, String, String, i64);
+type HolderValues = (
+    TokenRow,
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    Option<String>,
+    Option<String>,
+);
 
 impl From<HolderValues> for Holder {
-    fn from((token, client_id, npi, dialect, status, mtls, version): HolderValues) -> Holder {
+    fn from(values: HolderValues) -> Holder {
+        let (token, client_id, npi, registered, status, mtls, version, spoken, error_texts) = values;
         Holder {
             token,
             client_id,
             npi,
-            dialect,
+            dialect: spoken.filter(|body| body != AS_REGISTERED).unwrap_or(registered),
+            error_texts,
             status,
             mtls,
             version,
@@ -87,13 +102,10 @@ macro_rules! holders {
     };
 }
 
-/// Returns the token with this hash and its partner.
-///
-/// # Errors
-/// Those of the database.
-pub fn holder(db: &mut Db, hash: &[u8]) -> Result<Option<Holder>, Failure> {
-    let row = on!(db, conn => holders!(hash)
-        .select((
+/// The columns of [`HolderValues`].
+macro_rules! holder_columns {
+    ($at_ms:expr) => {
+        (
             TokenRow::as_select(),
             partner::client_id,
             partner::npi,
@@ -101,7 +113,19 @@ pub fn holder(db: &mut Db, hash: &[u8]) -> Result<Option<Holder>, Failure> {
             partner::status,
             partner::mtls,
             partner::version,
-        ))
+            TextInForce::<true> { at_ms: $at_ms },
+            TextInForce::<false> { at_ms: $at_ms },
+        )
+    };
+}
+
+/// Returns the token with this hash and its partner, as policies say of it at `now_ms` (UTC milliseconds).
+///
+/// # Errors
+/// Those of the database.
+pub fn holder(db: &mut Db, hash: &[u8], now_ms: i64) -> Result<Option<Holder>, Failure> {
+    let row = on!(db, conn => holders!(hash)
+        .select(holder_columns!(now_ms))
         .get_result::<HolderValues>(conn))
     .optional()?;
     Ok(row.map(Holder::from))
@@ -116,29 +140,14 @@ pub fn holder_and_owner(
     db: &mut Db,
     hash: &[u8],
     uris: &[String],
+    now_ms: i64,
 ) -> Result<Option<(Holder, Option<String>)>, Failure> {
     let Db::Pg(pg) = db else { return Ok(None) };
     let row = holders!(hash)
-        .select((
-            TokenRow::as_select(),
-            partner::client_id,
-            partner::npi,
-            partner::dialect,
-            partner::status,
-            partner::mtls,
-            partner::version,
-            Owner(uris),
-        ))
-        .get_result::<(TokenRow, String, String, String, String, String, i64, Option<String>)>(pg)
+        .select((holder_columns!(now_ms), Owner(uris)))
+        .get_result::<(HolderValues, Option<String>)>(pg)
         .optional()?;
-    Ok(
-        row.map(|(token, client_id, npi, dialect, status, mtls, version, owner)| {
-            (
-                Holder::from((token, client_id, npi, dialect, status, mtls, version)),
-                owner,
-            )
-        }),
-    )
+    Ok(row.map(|(values, owner)| (Holder::from(values), owner)))
 }
 
 /// SQL expression: the id of the only partner to which one of these certificate names belongs.

@@ -84,6 +84,7 @@ mod paths;
 mod pg_setup;
 mod pg_trouble;
 mod policy;
+mod policy_scopes;
 mod process;
 mod registration;
 mod release_rules;

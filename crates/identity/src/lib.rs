@@ -7,6 +7,7 @@
 //! holds all numbers.
 
 pub mod address;
+mod again;
 pub mod bench;
 pub mod blocking;
 mod candidate;
@@ -40,6 +41,7 @@ pub mod train;
 pub const METHOD: &str = "fs-3";
 
 pub use address::WrittenAddress;
+pub use again::{DecidedAgain, OutcomeKind, RecordedCandidate, RecordedDecision, decide_again};
 pub use candidate::{Scored, same_person};
 pub use decide::{Decision, MatchOutcome, decide};
 pub use facts::{DEPENDENT_DIGITS, Facts};

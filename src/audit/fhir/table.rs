@@ -121,8 +121,9 @@ fn told(action: Action) -> Told {
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
         MemberErased => &[("", Activity(ERASED))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
-        | PolicyActivated | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
-        | LedgerLogBegun | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],
+        | PolicyProposed | PolicyActivated | PolicyApproved | PolicyWithdrawn | PolicyRolledBack
+        | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked | LedgerLogBegun
+        | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],
         RequestRefused | OperatorRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],

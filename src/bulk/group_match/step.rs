@@ -19,11 +19,12 @@ use crate::fhir::outcome;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
 use crate::member_match::{BulkAsking, JudgedMember, MemberBucket};
 use crate::store::Db;
+use crate::store::activations;
 use crate::store::bulk::{self as rows, BulkPieceRow};
 use crate::store::guesses::Alarm;
 use crate::store::matching::is_raced;
 use crate::store::member_groups::{self, GroupEntryRow};
-use crate::store::partners;
+use crate::store::partners::{self, PartnerRow};
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,10 +50,18 @@ impl JobStep for MatchStep {
     fn run(&self, held: HeldJob) -> Doing<'_> {
         Box::pin(async move {
             let (ctx, id) = (held.ctx(), hands::hand_of(&held.job().key).0.to_owned());
+            let now_ms = ctx.clock.now_ms();
             let read = move |db: &mut Db| {
                 let row = rows::find(db, &id)?.filter(|row| row.state == rows::RUNNING);
                 let partner = match &row {
                     Some(row) => partners::by_id(db, &row.partner_id)?,
+                    None => None,
+                };
+                let partner = match partner {
+                    Some(partner) => Some(match activations::spoken(db, &partner.id, now_ms)? {
+                        Some(dialect) => PartnerRow { dialect, ..partner },
+                        None => partner,
+                    }),
                     None => None,
                 };
                 Ok(row.zip(partner))

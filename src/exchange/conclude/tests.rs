@@ -1,8 +1,10 @@
 //! What each end of a step leads to: every case is an allowed move, and what is lacking keeps an exchange open.
 
 use super::*;
+use crate::exchange::clocks::AUTOMATIC_MS;
 use crate::exchange::moves::{LIVE, allowed};
 use crate::exchange::steps::{MatchedAs, MissingPart, Quarantined, TransportFailure};
+use crate::exchange::tables::BUILT_IN;
 use std::collections::BTreeMap;
 
 const HERE: Position = Position {
@@ -128,7 +130,7 @@ fn whatever_a_step_says_in_whatever_place_makes_an_allowed_move() {
                 }
                 for end in ends {
                     for round in [1, 9] {
-                        let concluded = Position { round, ..here }.conclude(at, &end, 0, 0.5);
+                        let concluded = Position { round, ..here }.under(BUILT_IN).conclude(at, &end, 0, 0.5);
                         let found = allowed(phase, at, concluded.event);
                         assert!(found.is_some(), "{phase:?} {at:?} {end:?} {concluded:?}");
                         seen += 1;
@@ -153,20 +155,24 @@ fn reached(phase: Phase, at: StepName) -> bool {
 
 #[test]
 fn transport_failures_stay_in_the_round_and_business_waits_begin_a_new_one() {
-    let failed = HERE.conclude(
+    let failed = HERE.under(BUILT_IN).conclude(
         StepName::MemberMatch,
         &transport(TransportFailure::Unknown, None),
         0,
         1.0,
     );
     assert_eq!((failed.round, failed.failed, failed.then), (1, 1, Then::Wait(1_000)));
-    let unmatched = HERE.conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
+    let unmatched = HERE
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
     assert_eq!(
         (unmatched.round, unmatched.failed, unmatched.then),
         (2, 0, Then::Wait(86_400_000))
     );
     let third = Position { round: 3, ..HERE };
-    let over = third.conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
+    let over = third
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &StepEnd::NoMatch { several: false }, 0, 1.0);
     assert_eq!((over.event, over.then), (ExchangeEvent::Unmatched, Then::End));
 }
 
@@ -174,18 +180,20 @@ fn transport_failures_stay_in_the_round_and_business_waits_begin_a_new_one() {
 fn what_may_not_be_repeated_is_parked_with_its_reason() {
     let end = transport(TransportFailure::ToldToWait, Some(3_600_001));
     assert_eq!(
-        HERE.conclude(StepName::MemberMatch, &end, 0, 0.0).then,
+        HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &end, 0, 0.0).then,
         Then::Park(Fault::WaitTooLong)
     );
     let last = Position { failed: 7, ..HERE };
     let end = transport(TransportFailure::NotSent, None);
     assert_eq!(
-        last.conclude(StepName::MemberMatch, &end, 0, 0.0).then,
+        last.under(BUILT_IN).conclude(StepName::MemberMatch, &end, 0, 0.0).then,
         Then::Park(Fault::AttemptsOver)
     );
     let late = AUTOMATIC_MS - 10;
     assert_eq!(
-        HERE.conclude(StepName::MemberMatch, &end, late, 1.0).then,
+        HERE.under(BUILT_IN)
+            .conclude(StepName::MemberMatch, &end, late, 1.0)
+            .then,
         Then::Park(Fault::DeadlineOver)
     );
 }
@@ -195,7 +203,7 @@ fn a_refused_token_is_replaced_once_whatever_failed_before() {
     let end = transport(TransportFailure::Unauthorized, None);
     let tired = Position { failed: 5, ..HERE };
     assert!(matches!(
-        tired.conclude(StepName::MemberMatch, &end, 0, 0.0).then,
+        tired.under(BUILT_IN).conclude(StepName::MemberMatch, &end, 0, 0.0).then,
         Then::Wait(_)
     ));
     let again = Position {
@@ -203,7 +211,7 @@ fn a_refused_token_is_replaced_once_whatever_failed_before() {
         ..HERE
     };
     assert_eq!(
-        again.conclude(StepName::MemberMatch, &end, 0, 0.0).then,
+        again.under(BUILT_IN).conclude(StepName::MemberMatch, &end, 0, 0.0).then,
         Then::Park(Fault::PartnerTokenRefused)
     );
 }
@@ -220,16 +228,20 @@ fn damage_to_what_is_kept_is_told_as_that_wherever_it_is_found() {
         at,
         ..HERE
     };
-    let fetched_again = at(StepName::Check).conclude(StepName::Check, &end, 0, 0.5);
+    let fetched_again = at(StepName::Check)
+        .under(BUILT_IN)
+        .conclude(StepName::Check, &end, 0, 0.5);
     assert_eq!((fetched_again.event, fetched_again.round), (ExchangeEvent::WentBack, 2));
-    let told = at(StepName::Retrieve).conclude(StepName::Retrieve, &end, 0, 0.5);
+    let told = at(StepName::Retrieve)
+        .under(BUILT_IN)
+        .conclude(StepName::Retrieve, &end, 0, 0.5);
     assert_eq!((told.class, told.then), ("spool-lost", Then::Park(fault)));
     // Too often: what goes on, when somebody lets it, is the retrieval and not the step that lacks it.
     let last = Position {
         round: 7,
         ..at(StepName::Store)
     };
-    let parked = last.conclude(StepName::Store, &end, 0, 0.5);
+    let parked = last.under(BUILT_IN).conclude(StepName::Store, &end, 0, 0.5);
     assert_eq!(
         (parked.event, parked.then, parked.round),
         (ExchangeEvent::WentBack, Then::Park(fault), 8)
@@ -243,11 +255,15 @@ fn what_the_partner_says_of_our_request_is_parked_and_its_word_about_the_member_
         Fault::PartnerMisunderstands,
         Fault::PartnerTokenRefused,
     ] {
-        let parked = HERE.conclude(StepName::MemberMatch, &StepEnd::refused(fault), 0, 0.5);
+        let parked = HERE
+            .under(BUILT_IN)
+            .conclude(StepName::MemberMatch, &StepEnd::refused(fault), 0, 0.5);
         assert_eq!((parked.class, parked.then), ("our-fault", Then::Park(fault)));
         assert!(retry::class(parked.class).is_some());
     }
-    let over = HERE.conclude(StepName::MemberMatch, &StepEnd::refused(Fault::PartnerRefuses), 0, 0.5);
+    let over = HERE
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &StepEnd::refused(Fault::PartnerRefuses), 0, 0.5);
     assert_eq!((over.event, over.then), (ExchangeEvent::PartnerRefused, Then::End));
 }
 
@@ -259,7 +275,9 @@ fn quarantine_keeps_an_exchange_from_being_complete() {
         has_quarantine: true,
         ..HERE
     };
-    let concluded = here.conclude(StepName::Acknowledge, &StepEnd::Done(StepGain::Ready), 0, 0.0);
+    let concluded = here
+        .under(BUILT_IN)
+        .conclude(StepName::Acknowledge, &StepEnd::Done(StepGain::Ready), 0, 0.0);
     assert_eq!(
         (concluded.event, concluded.then),
         (ExchangeEvent::PartlyAcknowledged, Then::Park(Fault::InQuarantine))
@@ -271,7 +289,7 @@ fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
     let end = StepEnd::OwnTrouble {
         fault: Fault::StoreUnavailable,
     };
-    let waits = HERE.conclude(StepName::MemberMatch, &end, 0, 1.0);
+    let waits = HERE.under(BUILT_IN).conclude(StepName::MemberMatch, &end, 0, 1.0);
     assert_eq!(
         (waits.event, waits.then, waits.failed),
         (ExchangeEvent::AttemptFailed, Then::Wait(60_000), 1)
@@ -279,23 +297,28 @@ fn trouble_of_our_own_is_a_failed_attempt_and_none_of_the_partners() {
     assert_eq!((waits.class, waits.fault), (OWN_TROUBLE, Some(Fault::StoreUnavailable)));
     assert!(!retry::class(OWN_TROUBLE).expect("a class").blames_server);
     let last = Position { failed: 7, ..HERE };
-    let over = last.conclude(StepName::MemberMatch, &end, 0, 0.5);
+    let over = last.under(BUILT_IN).conclude(StepName::MemberMatch, &end, 0, 0.5);
     assert_eq!(
         over.then,
         Then::Park(Fault::StoreUnavailable),
         "not: the partner failed"
     );
-    let late = HERE.conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
+    let late = HERE
+        .under(BUILT_IN)
+        .conclude(StepName::MemberMatch, &end, AUTOMATIC_MS, 0.5);
     assert_eq!(late.then, Then::Park(Fault::DeadlineOver));
-    let slow = HERE.timed_out(StepName::Store, 0, 0.5);
+    let slow = HERE.under(BUILT_IN).timed_out(StepName::Store, 0, 0.5);
     assert_eq!((slow.class, slow.fault), (OWN_TROUBLE, Some(Fault::StoreSlow)));
-    let mute = HERE.timed_out(StepName::Retrieve, 0, 0.5);
+    let mute = HERE.under(BUILT_IN).timed_out(StepName::Retrieve, 0, 0.5);
     assert_eq!((mute.class, mute.fault), ("timeout", Some(Fault::PartnerUnreachable)));
 }
 
 #[test]
 fn what_is_not_permitted_any_more_ends_or_parks_and_is_not_tried_again() {
-    let at = |at, fault| HERE.conclude(at, &StepEnd::NotPermitted { fault }, 0, 0.5);
+    let at = |at, fault| {
+        HERE.under(BUILT_IN)
+            .conclude(at, &StepEnd::NotPermitted { fault }, 0, 0.5)
+    };
     let revoked = at(StepName::MemberMatch, Fault::OptInRevoked);
     assert_eq!(
         (revoked.event, revoked.then),

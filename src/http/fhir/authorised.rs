@@ -7,7 +7,7 @@ use crate::http::explorer::ShownProof;
 use crate::http::limits::MAKING_BYTES;
 use crate::http::negotiate::{self, AnswerForm};
 use crate::http::reply::HttpFailure;
-use crate::http::request_notes::{SeenPartner, correlation_of};
+use crate::http::request_notes::{PartnerTexts, SeenPartner, correlation_of};
 use crate::http::routes::{self, RouteAccess};
 use crate::http::state::App;
 use crate::release;
@@ -16,6 +16,7 @@ use crate::telemetry::Correlation;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a judgment of a caller counts.
@@ -104,7 +105,12 @@ pub async fn caller_of(request: &HttpRequest, app: &App) -> Result<Caller, Failu
         .authority
         .authenticate(&app.ctx, proof.token()?, proof.certificate(), correlation_of(request));
     let caller = judging.await.inspect_err(|failure| proof.is_refused(failure))?;
-    request.extensions_mut().insert(SeenPartner(caller.partner.id.clone()));
+    let mut notes = request.extensions_mut();
+    notes.insert(SeenPartner(caller.partner.id.clone()));
+    if let Some(texts) = &caller.partner.error_texts {
+        notes.insert(PartnerTexts(Arc::clone(texts)));
+    }
+    drop(notes);
     Ok(caller)
 }
 

@@ -8,6 +8,7 @@ mod decisions;
 mod exchanges;
 mod health;
 mod pages;
+mod policy_acts;
 mod query;
 mod register;
 mod registries;

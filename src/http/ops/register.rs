@@ -4,7 +4,9 @@ use super::exchanges::WasReplayed;
 use super::request::{JsonBody, OpsRequest};
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
-use super::{accounts, audit_events, decisions, exchanges, health, registries, retention, reviews, rights, table};
+use super::{
+    accounts, audit_events, decisions, exchanges, health, policy_acts, registries, retention, reviews, rights, table,
+};
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
 use crate::http::request_notes::correlation_of;
@@ -108,6 +110,11 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::MemberGraph => reviews::graph(asked).await,
         OpsCall::Partners => registries::partners(asked).await,
         OpsCall::Policies => registries::policies(asked).await,
+        OpsCall::PolicyActs => policy_acts::list(asked).await,
+        OpsCall::PolicyActivate => policy_acts::activate(asked).await,
+        OpsCall::PolicyRollback => policy_acts::roll_back(asked).await,
+        OpsCall::PolicyApprove => policy_acts::approve(asked).await,
+        OpsCall::PolicyWithdraw => policy_acts::withdraw(asked).await,
         OpsCall::Faults => registries::faults(),
         OpsCall::States => exchanges::state_tables(),
         OpsCall::Jobs => registries::jobs(asked).await,

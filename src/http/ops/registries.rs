@@ -3,8 +3,9 @@
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::controls::register;
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
+use crate::policy::PolicyKind;
 
 /// `GET /ops/v1/partners`.
 pub(super) async fn partners(asked: &OpsRequest) -> Result<JsonBody, Failure> {
@@ -23,7 +24,11 @@ pub(super) async fn controls(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/policies`.
 pub(super) async fn policies(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let ctx = asked.app.ctx.clone();
-    let items = asked.read(move |db| policies::items(&ctx, db)).await?;
+    let kind = match asked.query.text("kind") {
+        Some(text) => Some(PolicyKind::parse(&text).ok_or_else(|| Failure::new(Fault::ParameterInvalid).at("kind"))?),
+        None => None,
+    };
+    let items = asked.read(move |db| policies::items(&ctx, db, kind)).await?;
     JsonBody::of(&Whole::from(items))
 }
 

@@ -139,7 +139,8 @@ pub(super) async fn graph(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let id = asked.id(|| Fault::LinkUnknown.into())?;
     show(asked, Some(patient(&id))).await?;
     let umb_system = asked.app.ctx.payer.umb_system.clone();
-    JsonBody::of(&asked.read(move |db| links::graph(db, &id, &umb_system)).await?)
+    let now_ms = asked.app.ctx.clock.now_ms();
+    JsonBody::of(&asked.read(move |db| links::graph(db, &id, &umb_system, now_ms)).await?)
 }
 
 /// Notes in the ledger that a review, the links of a member, or a list is about to be shown.

@@ -216,6 +216,7 @@ pub(super) fn caller(id: &str, hrex: &str) -> Caller {
                 pdex: "2.2".into(),
                 us_core: "6.1.0".into(),
             },
+            error_texts: None,
         },
         client_id: id.into(),
         scope: String::new(),

@@ -88,6 +88,22 @@ pub fn page(db: &mut Db, filter: &ExchangeFilter) -> Result<Vec<ExchangeRow>, Fa
         .load(db)?)
 }
 
+/// Returns the newest exchanges that we began, with a partner or with any, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn newest(db: &mut Db, partner: Option<&str>, limit: i64) -> Result<Vec<ExchangeRow>, Failure> {
+    let mut query = exchange::table
+        .order(exchange::id.desc())
+        .limit(limit)
+        .select(ExchangeRow::as_select())
+        .into_boxed();
+    if let Some(partner) = partner {
+        query = query.filter(exchange::partner_id.eq(partner));
+    }
+    Ok(query.load(db)?)
+}
+
 /// Returns the exchanges of a member, oldest first, at most 1,000.
 ///
 /// # Errors

@@ -57,3 +57,18 @@ diesel::table! {
         last_ms -> BigInt,
     }
 }
+
+diesel::table! {
+    policy_activation (act_id, partner_id) {
+        act_id -> Text,
+        partner_id -> Text,
+        kind -> Text,
+        version_id -> Text,
+        before_id -> Nullable<Text>,
+        asked_ms -> BigInt,
+        effective_ms -> BigInt,
+        approved_ms -> Nullable<BigInt>,
+        approval_id -> Nullable<Text>,
+        withdrawn_ms -> Nullable<BigInt>,
+    }
+}

@@ -258,6 +258,7 @@ pub fn context(store: &Store, now_ms: i64) -> Context {
         review: ReviewTerms::default(),
         matching: Arc::default(),
         keeping: Arc::default(),
+        policy_four_eyes: false,
         bell: WorkBell::default(),
     }
 }

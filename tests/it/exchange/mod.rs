@@ -19,6 +19,7 @@ mod operators;
 mod pair;
 mod paused;
 mod permits;
+mod policies;
 mod process;
 mod scenarios;
 mod scripted;

@@ -253,6 +253,7 @@ pub fn context(store: &Store) -> Context {
         review: ReviewTerms::default(),
         matching: Arc::default(),
         keeping: Arc::default(),
+        policy_four_eyes: false,
         bell: WorkBell::default(),
     }
 }

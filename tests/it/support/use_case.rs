@@ -22,6 +22,7 @@ pub async fn context(payer: &TestPayer, clock: Clock) -> Context {
     Context {
         guard: Arc::new(guard.await.expect("runs").expect("a guard")),
         matching: Arc::default(),
+        policy_four_eyes: false,
         review: ReviewTerms::default(),
         keeping: Arc::default(),
         bell: WorkBell::default(),
@@ -50,6 +51,7 @@ pub fn caller() -> Caller {
                 pdex: "2.2".into(),
                 us_core: "6.1.0".into(),
             },
+            error_texts: None,
         },
         client_id: "new-payer".into(),
         scope: ALL_SCOPES.into(),

@@ -1,0 +1,136 @@
+//! `/ops/v1/policies/…`: who put which version of a policy in force, and doing it.
+//!
+//! The acts are those of the command `causeway policy`. Who acts is who holds the token; no body names one.
+
+use super::request::{JsonBody, OpsRequest};
+use crate::audit::OperatorNote;
+use crate::consent::REASON_MAX;
+use crate::context::Context;
+use crate::error::{Failure, Fault};
+use crate::fhir::when::instant_ms;
+use crate::ids::is_one_line;
+use crate::ops::Whole;
+use crate::ops::policies::{self, activated};
+use crate::ops::policy_kinds::KINDS;
+use crate::policy::{self, Activated, ActivationWish, PolicyHand, PolicyKind};
+use actix_web::web;
+use serde::Deserialize;
+
+/// `GET /ops/v1/policies/acts`.
+pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let kind = match asked.query.text("kind") {
+        Some(text) => Some(kind_of(&text)?),
+        None => None,
+    };
+    let now_ms = asked.app.ctx.clock.now_ms();
+    let items = asked.read(move |db| policies::acts(db, kind, now_ms)).await?;
+    JsonBody::of(&Whole::from(items))
+}
+
+/// What puts a version in force.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Activation {
+    version: String,
+    kind: Option<String>,
+    #[serde(default)]
+    partners: Vec<String>,
+    /// An instant.
+    at: Option<String>,
+    reason: String,
+}
+
+/// `POST /ops/v1/policies/activate`.
+pub(super) async fn activate(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let body: Activation = asked.body()?;
+    let kind = body.kind.as_deref().map(kind_of).transpose()?;
+    let wrong_time = || {
+        Failure::new(Fault::ParameterInvalid)
+            .at("at")
+            .remedy("Give an instant with its zone, such as 2026-12-01T06:00:00Z.")
+    };
+    let at_ms = match &body.at {
+        Some(text) => Some(instant_ms(text).ok_or_else(wrong_time)?),
+        None => None,
+    };
+    let (hand, wish) = (
+        hand(asked, body.reason)?,
+        ActivationWish {
+            partners: body.partners,
+            at_ms,
+        },
+    );
+    let version = body.version;
+    done(asked, move |ctx| {
+        policy::activate(ctx, KINDS, (kind, &version), &wish, &hand)
+    })
+    .await
+}
+
+/// What goes back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoingBack {
+    kind: String,
+    #[serde(default)]
+    partners: Vec<String>,
+    reason: String,
+}
+
+/// `POST /ops/v1/policies/rollback`.
+pub(super) async fn roll_back(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let body: GoingBack = asked.body()?;
+    let (kind, partners, hand) = (kind_of(&body.kind)?, body.partners, hand(asked, body.reason)?);
+    done(asked, move |ctx| policy::roll_back(ctx, KINDS, kind, &partners, &hand)).await
+}
+
+/// Why an act is approved or withdrawn.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    reason: String,
+}
+
+/// `POST /ops/v1/policies/acts/{id}/approve`.
+pub(super) async fn approve(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let (id, body) = (asked.id(|| Fault::ActivationUnknown.into())?, asked.body::<Why>()?);
+    let hand = hand(asked, body.reason)?;
+    done(asked, move |ctx| policy::approve(ctx, KINDS, &id, &hand)).await
+}
+
+/// `POST /ops/v1/policies/acts/{id}/withdraw`.
+pub(super) async fn withdraw(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let (id, body) = (asked.id(|| Fault::ActivationUnknown.into())?, asked.body::<Why>()?);
+    let hand = hand(asked, body.reason)?;
+    done(asked, move |ctx| policy::withdraw(ctx, KINDS, &id, &hand)).await
+}
+
+async fn done(
+    asked: &OpsRequest,
+    work: impl FnOnce(&Context) -> Result<Activated, Failure> + Send + 'static,
+) -> Result<JsonBody, Failure> {
+    let ctx = asked.app.ctx.clone();
+    let done = web::block(move || work(&ctx))
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))??;
+    JsonBody::of(&activated(&done))
+}
+
+fn hand(asked: &OpsRequest, reason: String) -> Result<PolicyHand, Failure> {
+    if !is_one_line(&reason) || reason.chars().count() > REASON_MAX {
+        return Err(Failure::new(Fault::ParameterInvalid)
+            .at("reason")
+            .remedy("Say why, on one line."));
+    }
+    Ok(PolicyHand {
+        note: OperatorNote {
+            operator: asked.operator.name.clone(),
+            reason,
+        },
+        role: asked.operator.role.name(),
+    })
+}
+
+fn kind_of(text: &str) -> Result<PolicyKind, Failure> {
+    PolicyKind::parse(text).ok_or_else(|| Failure::new(Fault::ParameterInvalid).at("kind"))
+}

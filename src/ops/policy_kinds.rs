@@ -1,0 +1,155 @@
+//! The table of the kinds of policies: where the texts of each come from, who checks another one, and whether something decides by it.
+//!
+//! A kind whose rules are code has no check: its document says what the code does, and another content is another program. What is data is
+//! closed: a key that is not known is refused.
+
+use crate::consent;
+use crate::exchange::{escalation, retry, retry_text, step_table};
+use crate::partner;
+use crate::policy::{
+    BuiltIn, KindRow, KindTable, LineForm, PolicyKind, TextError, check_error_texts, no_error_texts, row_of,
+};
+use crate::release;
+use crate::store::activations::AS_REGISTERED;
+
+/// The table.
+pub const KINDS: KindTable = &[
+    KindRow {
+        kind: PolicyKind::Release,
+        built_in: release_rules,
+        check: None,
+        is_used: true,
+        lines: LineForm::Words(&["money", "withheld"]),
+    },
+    KindRow {
+        kind: PolicyKind::Consent,
+        built_in: consent_rules,
+        check: None,
+        is_used: true,
+        lines: LineForm::Tab,
+    },
+    KindRow {
+        kind: PolicyKind::Retry,
+        built_in: retry_tables,
+        check: Some(retry_text::check),
+        is_used: true,
+        lines: LineForm::Words(&[]),
+    },
+    KindRow {
+        kind: PolicyKind::Escalation,
+        built_in: escalation::built_in,
+        check: Some(escalation::check),
+        is_used: true,
+        lines: LineForm::Equals,
+    },
+    KindRow {
+        kind: PolicyKind::Retention,
+        built_in: Vec::new,
+        check: Some(unread),
+        is_used: false,
+        lines: LineForm::Equals,
+    },
+    KindRow {
+        kind: PolicyKind::ErrorTexts,
+        built_in: no_texts,
+        check: Some(check_error_texts),
+        is_used: true,
+        lines: LineForm::Equals,
+    },
+    KindRow {
+        kind: PolicyKind::Dialects,
+        built_in: as_registered,
+        check: Some(dialect),
+        is_used: true,
+        lines: LineForm::Json,
+    },
+];
+
+/// How the lines of a kind are compared.
+pub fn lines_of(kind: PolicyKind) -> LineForm {
+    match kind {
+        PolicyKind::Survivorship => LineForm::Words(&["trust"]),
+        _ => row_of(KINDS, kind).map_or(LineForm::Equals, |row| row.lines),
+    }
+}
+
+fn release_rules() -> Vec<BuiltIn> {
+    vec![BuiltIn {
+        name: release::POLICY.to_owned(),
+        body: release::policy_text(),
+    }]
+}
+
+fn consent_rules() -> Vec<BuiltIn> {
+    vec![BuiltIn {
+        name: consent::TABLE_VERSION.to_owned(),
+        body: consent::table_text(),
+    }]
+}
+
+fn retry_tables() -> Vec<BuiltIn> {
+    vec![BuiltIn {
+        name: retry::DEFAULT.to_owned(),
+        body: retry::text(retry::FAILURE_RULES, step_table::STEP_RULES),
+    }]
+}
+
+fn no_texts() -> Vec<BuiltIn> {
+    vec![BuiltIn {
+        name: "default".to_owned(),
+        body: no_error_texts(),
+    }]
+}
+
+fn as_registered() -> Vec<BuiltIn> {
+    vec![BuiltIn {
+        name: "registered".to_owned(),
+        body: AS_REGISTERED.to_owned(),
+    }]
+}
+
+fn dialect(text: &str) -> Result<String, TextError> {
+    partner::check_dialect(text).map_err(|what| TextError::at(0, what))
+}
+
+/// The check of a kind that nothing reads yet: no text is right.
+fn unread(_: &str) -> Result<String, TextError> {
+    Err(TextError::at(
+        0,
+        "nothing in this program reads a text of this kind yet",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::hex;
+
+    #[test]
+    fn the_documents_of_code_have_the_hashes_that_entries_cite() {
+        let id = |kind| {
+            let row = row_of(KINDS, kind).expect("a row");
+            (row.built_in)().first().map(BuiltIn::id).expect("a document")
+        };
+        assert_eq!(id(PolicyKind::Release), hex(&release::policy_digest()));
+        assert_eq!(id(PolicyKind::Consent), hex(&consent::table_digest()));
+        assert!(retry::version().ends_with(&id(PolicyKind::Retry)[..16]));
+    }
+
+    #[test]
+    fn what_ships_passes_its_own_check_and_an_unknown_key_does_not() {
+        for row in KINDS {
+            let Some(check) = row.check else { continue };
+            for built_in in (row.built_in)() {
+                assert_eq!(
+                    check(&built_in.body).as_deref(),
+                    Ok(built_in.body.as_str()),
+                    "{:?}",
+                    row.kind
+                );
+                let odd = format!("{}unknown_key = 1\n", built_in.body);
+                assert!(check(&odd).is_err(), "{:?}", row.kind);
+            }
+        }
+    }
+}
