@@ -12,6 +12,7 @@ pub mod context;
 pub mod demo;
 pub mod dev;
 pub mod error;
+pub mod evidence;
 pub mod exchange;
 pub mod failpoint;
 pub mod fhir;

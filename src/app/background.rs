@@ -13,6 +13,7 @@ use crate::bulk::group_match::MatchStep;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::evidence::step::PacketStep;
 use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use crate::exchange::{self, watch};
 use crate::jobs::sequencer::SequencerStep;
@@ -44,6 +45,7 @@ pub fn start(
     let mut steps = steps();
     if let Some(sequencer) = ledger {
         steps.push(Arc::new(SequencerStep(Arc::clone(sequencer))));
+        steps.push(Arc::new(PacketStep(Arc::clone(sequencer))));
     }
     if let Some(witnesses) = send::step(config)? {
         steps.push(Arc::new(witnesses));

@@ -18,14 +18,16 @@ pub mod log;
 pub mod log_files;
 mod members;
 pub mod note;
+pub mod packet;
 pub mod restored;
 pub mod sequencer;
+pub mod shares;
 pub mod stored;
 pub mod tree;
 pub mod verdict;
 pub mod verified;
 pub mod verify;
 
-pub use canonical::commitment;
+pub use canonical::{commitment, field_salt};
 pub use entry::{Action, Actor, ConsentNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall};
 pub use members::{member_leaf, members_root};

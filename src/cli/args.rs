@@ -65,6 +65,8 @@ pub enum Command {
     Disclosures(super::disclosures::DisclosuresArgs),
     /// Verify, prove and export the ledger
     Audit(super::audit::AuditArgs),
+    /// Group exchanges into cases, and fetch evidence packets
+    Evidence(super::evidence::EvidenceArgs),
     /// Run a witness, which confirms the checkpoints of payers' ledgers
     Witness(super::witness::WitnessArgs),
     /// Copy a SQLite store into a folder while it is in use

@@ -5,6 +5,8 @@ pub mod asker;
 pub mod audit;
 mod audit_keys;
 mod audit_new_log;
+mod audit_packet;
+mod audit_prove;
 pub mod backup;
 pub mod bench;
 mod bring_up;
@@ -16,6 +18,7 @@ pub mod consent;
 pub mod demo;
 pub mod disclosures;
 pub mod durability;
+pub mod evidence;
 pub mod exchange;
 mod exchange_import;
 pub mod exchange_received;
@@ -183,6 +186,7 @@ pub fn on_store(
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
+        Command::Evidence(args) => evidence::run(args, ctx, cwd, asker, out),
         Command::Backup(args) => backup::run(args, ctx, cwd, asker, out),
         _ => Err(Failure::new(Fault::ConfigInvalid).remedy("This command does not run inside a server.")),
     }

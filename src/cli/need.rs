@@ -19,12 +19,13 @@ pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
         | Command::Trace(_)
-        | Command::Audit(_)
         | Command::Backup(_)
         | Command::Disclosures(_)
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,
+        Command::Audit(args) => args.reads(),
+        Command::Evidence(args) => args.reads(),
         Command::Partner(args) => matches!(
             args.command,
             PartnerCommand::Show { .. } | PartnerCommand::List | PartnerCommand::Check { .. }
@@ -59,6 +60,7 @@ pub fn of(command: &Command) -> StoreNeed {
 pub fn member_of(command: &Command) -> Option<&str> {
     match command {
         Command::Disclosures(args) => Some(args.member.as_str()),
+        Command::Audit(args) => args.member(),
         Command::Consent(args) => args.member(),
         Command::Grant(args) => args.member(),
         Command::Records(args) => args.member(),

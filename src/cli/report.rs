@@ -49,7 +49,7 @@ fn next(failure: &Failure) -> &str {
 
 fn exit(fault: Fault) -> Exit {
     match fault {
-        Fault::StoreBusy | Fault::Overloaded | Fault::StoreSlow => Exit::Busy,
+        Fault::StoreBusy | Fault::Overloaded | Fault::StoreSlow | Fault::PacketNotMade => Exit::Busy,
         Fault::ConfigInvalid
         | Fault::PartnerInvalid
         | Fault::DurabilityUnsafe

@@ -17,5 +17,5 @@ pub use policy::{
     ConsentQuestion, ConsentRule, ConsentScope, ConsentTerms, REGULAR, RULES, RuleClass, SENSITIVE, TABLE_VERSION,
     judge,
 };
-pub use version::table_digest;
+pub use version::{table_digest, table_text};
 pub use withdraw::{REASON_MAX, WithdrawnBy, end_grant, withdraw};

@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 
 /// SHA-256 of the table.
 pub fn table_digest() -> [u8; 32] {
-    static DIGEST: LazyLock<[u8; 32]> = LazyLock::new(|| sha256(text().as_bytes()));
+    static DIGEST: LazyLock<[u8; 32]> = LazyLock::new(|| sha256(table_text().as_bytes()));
     *DIGEST
 }
 
 /// The text that is hashed: the version, then a line for each row.
-fn text() -> String {
+pub fn table_text() -> String {
     let mut text = format!("{TABLE_VERSION}\n");
     for rule in RULES {
         let class = match rule.class {
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn the_table_is_the_one_that_the_page_of_policies_names() {
-        let text = text();
+        let text = table_text();
         assert_eq!(text.lines().count(), RULES.len() + 1);
         let row = format!("| `{TABLE_VERSION}` | `{}` |", hex(&table_digest()));
         let page = include_str!("../../docs/policies.md");

@@ -222,33 +222,36 @@ pub fn next_round_ms(step: &StepRule, round: u32, retry_after_ms: Option<u64>) -
     (round < step.rounds).then_some(step.round_ms.max(asked.min(step.round_ms.saturating_mul(2))))
 }
 
+/// The text of the tables, from which [`version`] is made.
+pub fn text() -> String {
+    let mut text = String::new();
+    for rule in FAILURE_RULES {
+        text.push_str(&format!(
+            "{} {} {} {} {}\n",
+            rule.code,
+            rule.follows.code(),
+            rule.base_ms,
+            rule.cap_ms,
+            rule.attempts
+        ));
+    }
+    for rule in STEP_RULES {
+        text.push_str(&format!(
+            "{} {} {} {} {}\n",
+            rule.step.code(),
+            rule.timeout_ms,
+            rule.attempts,
+            rule.rounds,
+            rule.round_ms
+        ));
+    }
+    text.push_str(&format!("run-off {RUN_OFF_DAYS:?} quarter {QUARTER_MONTHS}\n"));
+    text
+}
+
 /// The name of this version of the tables: `default-` and the first 16 hexadecimal digits of the SHA-256 of their text.
 pub fn version() -> &'static str {
-    static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let mut text = String::new();
-        for rule in FAILURE_RULES {
-            text.push_str(&format!(
-                "{} {} {} {} {}\n",
-                rule.code,
-                rule.follows.code(),
-                rule.base_ms,
-                rule.cap_ms,
-                rule.attempts
-            ));
-        }
-        for rule in STEP_RULES {
-            text.push_str(&format!(
-                "{} {} {} {} {}\n",
-                rule.step.code(),
-                rule.timeout_ms,
-                rule.attempts,
-                rule.rounds,
-                rule.round_ms
-            ));
-        }
-        text.push_str(&format!("run-off {RUN_OFF_DAYS:?} quarter {QUARTER_MONTHS}\n"));
-        format!("default-{}", &hex(&sha256(text.as_bytes()))[..16])
-    });
+    static VERSION: LazyLock<String> = LazyLock::new(|| format!("default-{}", &hex(&sha256(text().as_bytes()))[..16]));
     &VERSION
 }
 

@@ -39,7 +39,7 @@ pub use sent::SentPart;
 pub use supporting::ResourceName;
 pub use transmitter::PageTransmitter;
 pub use underway::AnswerTerms;
-pub use version::{POLICY, digest as policy_digest};
+pub use version::{POLICY, digest as policy_digest, text as policy_text};
 pub use whole_record::{ReleasedRow, WholeRecordPart, all_stand, brings_shared, each_name, each_record, each_shared};
 
 use begun::{BegunDisclosure, begin, entry, find_and_begin, refuse};

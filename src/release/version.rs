@@ -26,7 +26,7 @@ pub(super) fn cite(entry: &mut LedgerEvent) {
 }
 
 /// The text that is hashed.
-fn text() -> String {
+pub fn text() -> String {
     let mut text = format!("{POLICY}\n{}\nshared {}\n", release_rule::text(), SHARED.join(" "));
     for (rtype, _) in compartment::TYPES {
         let money = match released::money(rtype) {

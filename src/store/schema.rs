@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // column docs live in migrations/
 
 mod bulk;
+mod evidence;
 mod exchanges;
 mod ledger;
 mod policy;
@@ -12,6 +13,7 @@ pub use bulk::{
     bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, bulk_run_receipt,
     member_group, member_group_entry,
 };
+pub use evidence::{evidence_case, evidence_case_item, evidence_member, evidence_packet, evidence_piece};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,

@@ -116,7 +116,7 @@ fn told(action: Action) -> Told {
         ReviewOpened | ReviewDecided | ReviewProposed | ReviewDeferred | ReviewTaken | ReviewReopened | LinkMoved
         | LinkTakenBack => &[("", Activity(DECISION))],
         ReviewViewed => &[("", Activity(LOOK_AT_MEMBER))],
-        OperatorViewed => &[("", Activity(LOOK))],
+        OperatorViewed | EvidenceAsked => &[("", Activity(LOOK))],
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
         | PolicyActivated | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked
@@ -124,6 +124,7 @@ fn told(action: Action) -> Told {
         RequestRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
-        ClockJumped | JobReplayed | StoreBackedUp | StoreRestored => &[("", Activity(RUNNING))],
+        ClockJumped | JobReplayed | StoreBackedUp | StoreRestored | EvidenceMade | EvidenceFailed | CaseOpened
+        | CaseAdded | CaseClosed => &[("", Activity(RUNNING))],
     }
 }

@@ -6,6 +6,7 @@ mod audit_events;
 mod decisions;
 mod exchanges;
 mod health;
+mod packets;
 mod pages;
 mod query;
 mod register;

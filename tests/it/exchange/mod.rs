@@ -7,6 +7,7 @@ mod bulk_storm;
 mod checkpoints;
 mod compared;
 mod damaged;
+mod evidence;
 mod failpoints;
 mod fairness;
 mod flow;
