@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Verifies an exported ledger of Causeway with nothing but Python's standard library.
+"""Verifies an exported ledger of Causeway, or an evidence packet, with nothing but Python's standard library.
 
 It shares no code with Causeway: it reads the formats that are published (C2SP signed-note, tlog-checkpoint and tlog-tiles, RFC 6962 hashes,
 Ed25519 of RFC 8032), so that an auditor need not trust the program that made the export.
 
     python3 verify_ledger.py DIR --key KEY [--against CHECKPOINT] [--witness KEY] [--json]
+    python3 verify_ledger.py PACKET --key KEY [--against CHECKPOINT] [--witness KEY] [--json]
     python3 verify_ledger.py --batch
 
 KEY is the public key of the log (NAME+HASH+KEY), or a file that holds it. Get it from somebody you trust, not from the export itself.
 CHECKPOINT is a checkpoint of this log that was kept elsewhere: the export must extend it. The KEY of a witness is written in the same way
 (C2SP tlog-cosignature): the export must hold its cosignature, and extend the newest checkpoint that it confirmed.
+A PACKET is one file: every file in it must be the one that the key signed, and every entry must be in the tree of its checkpoint. Only a
+CHECKPOINT of the same size can be compared with that of a packet.
 With --batch it verifies many exports: each line on standard input has the arguments for one of them, and each line of the answer is JSON.
 
 Exit codes: 0 all is as it was signed; 1 something was changed; 2 wrong arguments; 3 something is missing or cannot be read; 70 the export
@@ -149,11 +152,11 @@ class Edge:
 
 
 class Wrong(Exception):
-    """What verifying ends with: an exit code, a reason, and the first bad index if there is one."""
+    """What verifying ends with: an exit code, a reason, and the first bad index and file if there is one."""
 
-    def __init__(self, code, why, first_bad=None):
+    def __init__(self, code, why, first_bad=None, bad_file=None):
         super().__init__(why)
-        self.code, self.why, self.first_bad = code, why, first_bad
+        self.code, self.why, self.first_bad, self.bad_file = code, why, first_bad, bad_file
 
 
 def decoded(text):
@@ -192,19 +195,24 @@ class Key:
             raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
         if lines[0] != self.name:
             raise Wrong(TAMPERED, "the checkpoint is of another log")
+        self.demand_signed(text + "\n", signatures, "checkpoint")
+        return int(lines[1]), root
+
+    def demand_signed(self, text, signatures, what):
+        """That these lines sign the text by this key. Signatures by other keys are ignored."""
         if not signatures.endswith("\n"):
-            raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
+            raise Wrong(INCOMPLETE, "the %s is not a signed %s" % (what, what))
         for line in signatures[:-1].split("\n"):
             dash, _, rest = line.partition(" ")
             name, _, signed = rest.partition(" ")
             raw = decoded(signed)
             if dash != "\u2014" or raw is None or len(raw) < 4:
-                raise Wrong(INCOMPLETE, "the checkpoint is not a signed checkpoint")
+                raise Wrong(INCOMPLETE, "the %s is not a signed %s" % (what, what))
             if name == self.name and raw[:4] == self.hash:
-                if is_signed(self.public, (text + "\n").encode(), raw[4:]):
-                    return int(lines[1]), root
-                raise Wrong(TAMPERED, "the signature of the checkpoint is wrong")
-        raise Wrong(TAMPERED, "the checkpoint is not signed by this key")
+                if is_signed(self.public, text.encode(), raw[4:]):
+                    return
+                raise Wrong(TAMPERED, "the signature of the %s is wrong" % what)
+        raise Wrong(TAMPERED, "the %s is not signed by this key" % what)
 
     def confirmed_at(self, note):
         """When this witness confirmed a checkpoint (seconds since 1970); None when it did not, False when a line only claims it."""
@@ -467,6 +475,224 @@ def verify(folder, key, against, witness=None):
     return size, newest
 
 
+# Evidence packets: a tar archive (POSIX ustar) whose every byte counts.
+
+SCHEMA = "causeway-evidence-packet/1"
+BLOCK = 512
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
+
+
+def header_of(path, length):
+    """The header that packing writes for a file."""
+    head = bytearray(BLOCK)
+
+    def put(at, text):
+        head[at : at + len(text)] = text
+
+    put(0, path.encode())
+    for at, text in ((100, b"0000644"), (108, b"0000000"), (116, b"0000000"), (136, b"0" * 11), (148, b" " * 8)):
+        put(at, text)
+    put(124, b"%011o" % length)
+    for at, text in ((156, b"0"), (257, b"ustar\x0000"), (329, b"0000000"), (337, b"0000000")):
+        put(at, text)
+    put(148, b"%06o\x00" % sum(head))
+    return bytes(head)
+
+
+def is_path(path):
+    parts = path.split("/")
+    return len(path) <= 100 and all(part not in ("", ".", "..") and set(part) <= PLAIN for part in parts)
+
+
+def unpacked(raw):
+    """The files of a packet: path and content, in their order."""
+    files, at, last = [], 0, None
+    while True:
+        head = raw[at : at + BLOCK]
+        if len(head) < BLOCK:
+            raise Wrong(INCOMPLETE, "the packet is cut off", None, last)
+        if head == bytes(BLOCK):
+            rest = raw[at + BLOCK :]
+            if len(rest) < BLOCK:
+                raise Wrong(INCOMPLETE, "the packet is cut off", None, last)
+            if rest != bytes(BLOCK):
+                raise Wrong(TAMPERED, "the packet is not an archive as it is packed", None, last)
+            return files
+        try:
+            path = head[:100].split(b"\x00")[0].decode("ascii")
+            digits = head[124:135].decode("ascii")
+            length = int(digits, 8) if digits.isdigit() else -1
+        except ValueError:
+            path, length = "", -1
+        if length < 0 or not is_path(path) or header_of(path, length) != head:
+            raise Wrong(TAMPERED, "the packet is not an archive as it is packed", None, last)
+        at, last = at + BLOCK, path
+        end = at + (length + BLOCK - 1) // BLOCK * BLOCK
+        if end > len(raw):
+            raise Wrong(INCOMPLETE, "the packet is cut off", None, path)
+        if raw[at + length : end].strip(b"\x00"):
+            raise Wrong(TAMPERED, "the packet is not an archive as it is packed", None, path)
+        files.append((path, raw[at : at + length]))
+        at = end
+
+
+def text_in(path, content):
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Wrong(TAMPERED, "%s is not text" % path, None, path) from None
+
+
+def manifest_of(files, key):
+    """The manifest of a packet, if the key signed it."""
+    if len(files) < 2:
+        raise Wrong(INCOMPLETE, "the packet has no manifest", None, "manifest.json")
+    for (path, _), expected in zip(files, ("manifest.json", "manifest.note")):
+        if path != expected:
+            raise Wrong(TAMPERED, "%s stands in the place of %s" % (path, expected), None, path)
+    note = text_in("manifest.note", files[1][1])
+    text, _, signatures = note.rpartition("\n\n")
+    digest = base64.b64encode(hashlib.sha256(files[0][1]).digest()).decode()
+    lines = text.split("\n")
+    why = None
+    if lines[0] != SCHEMA or signatures.count("\n") != 1:
+        why = "the signature of the manifest does not read"
+    elif lines[1:2] != [key.name]:
+        why = "the packet is of another log"
+    elif lines != [SCHEMA, key.name, digest]:
+        why = "the signature of the manifest is wrong"
+    if why:
+        raise Wrong(TAMPERED, why, None, "manifest.note")
+    try:
+        key.demand_signed(text + "\n", signatures, "manifest")
+    except Wrong as wrong:
+        raise Wrong(TAMPERED, wrong.why, None, "manifest.note") from None
+    try:
+        manifest = json.loads(files[0][1])
+        if manifest["schema"] == SCHEMA:
+            return manifest
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise Wrong(INCOMPLETE, "the manifest is of a form that is not known here", None, "manifest.json")
+
+
+def demand_files(expected, files):
+    """That a packet has exactly the files of its manifest, in their order."""
+    for told, (path, content) in zip(expected, files):
+        if told["path"] != path:
+            raise Wrong(TAMPERED, "%s stands in the place of %s" % (path, told["path"]), None, path)
+        if told["bytes"] != len(content) or told["sha256"] != hashlib.sha256(content).hexdigest():
+            raise Wrong(TAMPERED, "%s is not the file that was signed" % path, None, path)
+    if len(expected) > len(files):
+        missing = expected[len(files)]["path"]
+        raise Wrong(INCOMPLETE, "%s is missing" % missing, None, missing)
+    if len(files) > len(expected):
+        more = files[len(expected)][0]
+        raise Wrong(TAMPERED, "%s is not in the manifest" % more, None, more)
+
+
+def includes(root, size, index, leaf, path):
+    """Whether the path proves that the tree has this leaf (RFC 9162, section 2.1.3.2)."""
+    if index >= size:
+        return False
+    node, last, found = index, size - 1, leaf
+    for other in path:
+        if last == 0:
+            return False
+        if node % 2 == 1 or node == last:
+            found = hashlib.sha256(b"\x01" + other + found).digest()
+            while node % 2 == 0 and node != 0:
+                node, last = node // 2, last // 2
+        else:
+            found = hashlib.sha256(b"\x01" + found + other).digest()
+        node, last = node // 2, last // 2
+    return last == 0 and found == root
+
+
+def proof_of(text):
+    """Index, path and checkpoint of a C2SP tlog-proof, or None."""
+    own, separator, checkpoint = text.partition("\n\n")
+    lines = own.split("\n")
+    if not separator or len(lines) < 2 or lines[0] != "c2sp.org/tlog-proof@v1" or not lines[1].startswith("index "):
+        return None
+    number = lines[1][len("index ") :]
+    path = [decoded(line) for line in lines[2:]]
+    is_number = number.isascii() and number.isdigit() and str(int(number)) == number
+    if not is_number or any(one is None or len(one) != 32 for one in path):
+        return None
+    return int(number), path, checkpoint
+
+
+def proved(files, size, root, note):
+    """How many entries a packet has, if each is proved and no proof is left."""
+    contents = dict(files)
+    if "entries.jsonl" not in contents:
+        raise Wrong(INCOMPLETE, "entries.jsonl is missing", None, "entries.jsonl")
+    lines = contents["entries.jsonl"].split(b"\n")
+    if lines.pop() != b"":
+        raise Wrong(INCOMPLETE, "the last entry is cut off", None, "entries.jsonl")
+    proofs = [(path, content) for path, content in files if path.startswith("proofs/")]
+    last = -1
+    for place, line in enumerate(lines):
+        if place >= len(proofs):
+            raise Wrong(INCOMPLETE, "entry %d of the packet has no proof" % (place + 1), None, "entries.jsonl")
+        path, content = proofs[place]
+        read = proof_of(text_in(path, content))
+        if read is None:
+            raise Wrong(TAMPERED, "%s: it is no proof" % path, None, path)
+        index, hashes, checkpoint = read
+        if path != "proofs/%d.tlog-proof" % index or index <= last:
+            raise Wrong(TAMPERED, "%s: its index is not in its place" % path, index, path)
+        if checkpoint != note:
+            raise Wrong(TAMPERED, "%s: it is a proof for another checkpoint" % path, index, path)
+        if not includes(root, size, index, leaf_hash(line), hashes):
+            why = "%s: the ledger does not have this entry in this place" % path
+            raise Wrong(TAMPERED, why, index, path)
+        last = index
+    if len(proofs) > len(lines):
+        more = proofs[len(lines)][0]
+        raise Wrong(TAMPERED, "%s proves no entry of the packet" % more, None, more)
+    return len(lines)
+
+
+def verify_packet(file, key, against, witness=None):
+    """Verifies a packet; returns how many entries it has, what the witness confirmed, and how many files it has. `against` is a size and a root, or None."""
+    with open(file, "rb") as packet:
+        files = unpacked(packet.read())
+    manifest, files = manifest_of(files, key), files[2:]
+    demand_files(manifest["files"], files)
+    contents = dict(files)
+    if "checkpoint" not in contents:
+        raise Wrong(INCOMPLETE, "checkpoint is missing", None, "checkpoint")
+    note = text_in("checkpoint", contents["checkpoint"])
+    try:
+        size, root = key.open(note)
+    except Wrong as wrong:
+        raise Wrong(TAMPERED, wrong.why, None, "checkpoint") from None
+    if manifest["checkpoint"] != {"size": size, "root": root.hex()} or manifest["origin"] != key.name:
+        why = "the manifest names another checkpoint than the packet has"
+        raise Wrong(TAMPERED, why, None, "manifest.json")
+    entries = proved(files, size, root, note)
+    if entries != manifest["entries"]:
+        why = "the packet has another number of entries than its manifest says"
+        raise Wrong(TAMPERED, why, None, "entries.jsonl")
+    if against and against[0] != size:
+        why = "the kept checkpoint covers %d entries, and that of the packet %d: only an export can show that one extends the other"
+        raise Wrong(INCOMPLETE, why % (against[0], size), None, "checkpoint")
+    if against and against[1] != root:
+        why = "the checkpoint that it is compared with has another root: the ledger has two histories"
+        raise Wrong(FORKED, why, None, "checkpoint")
+    if not witness:
+        return entries, None, len(files)
+    at = witness.confirmed_at(note)
+    if at is False:
+        why = "a line claims to be the cosignature of the witness, and is not"
+        raise Wrong(TAMPERED, why, None, "checkpoint")
+    if at is None:
+        raise Wrong(INCOMPLETE, "there is no cosignature of the witness", None, "checkpoint")
+    return entries, (size, root, at), len(files)
+
+
 def text_of(path, code):
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -489,6 +715,8 @@ def checked(arguments):
     if arguments.witness:
         given = arguments.witness
         witness = Key(given if given.count("+") >= 2 else text_of(given, INCOMPLETE), kind=4)
+    if os.path.isfile(arguments.folder):
+        return verify_packet(arguments.folder, key, against, witness)
     return verify(arguments.folder, key, against, witness)
 
 
@@ -502,8 +730,8 @@ class LineParser(argparse.ArgumentParser):
 
 
 def parser_of(kind):
-    parser = kind(description="Verifies an exported ledger of Causeway.")
-    parser.add_argument("folder", metavar="DIR")
+    parser = kind(description="Verifies an exported ledger of Causeway, or an evidence packet.")
+    parser.add_argument("folder", metavar="DIR|PACKET")
     parser.add_argument("--key", required=True, help="the public key of the log, or a file that holds it")
     parser.add_argument("--against", metavar="CHECKPOINT", help="a checkpoint of this log that was kept elsewhere")
     parser.add_argument("--witness", metavar="KEY", help="the public key of a witness, or a file that holds it")
@@ -514,8 +742,11 @@ def parser_of(kind):
 def told_of(arguments):
     """The exit code, and what to tell."""
     try:
-        entries, newest = checked(arguments)
+        found = checked(arguments)
+        entries, newest = found[:2]
         told = {"result": "ok", "entries": entries, "witnessed": None, "witnessed_at": None}
+        if len(found) > 2:
+            told["files"] = found[2]
         if newest:
             at = time.gmtime(min(newest[2], LATEST))
             told.update(witnessed=newest[0], witnessed_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", at))
@@ -524,7 +755,10 @@ def told_of(arguments):
         why = "%s cannot be read: %s" % (error.filename, error.strerror)
         return INCOMPLETE, {"result": NAMES[INCOMPLETE], "first_bad": None, "why": why}
     except Wrong as wrong:
-        return wrong.code, {"result": NAMES.get(wrong.code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+        told = {"result": NAMES.get(wrong.code, "usage"), "first_bad": wrong.first_bad, "why": wrong.why}
+        if wrong.bad_file is not None:
+            told["bad_file"] = wrong.bad_file
+        return wrong.code, told
 
 
 def batch():
@@ -549,13 +783,18 @@ def main():
     if arguments.json:
         print(json.dumps(told))
     elif code == OK:
-        print("ok: %d entries are as they were signed" % told["entries"])
+        packed = "%d files and " % told["files"] if "files" in told else ""
+        print("ok: %s%d entries are as they were signed" % (packed, told["entries"]))
         if told["witnessed"] is not None:
             rest = told["entries"] - told["witnessed"]
+            if "files" in told:
+                print("the witness confirmed its checkpoint of %d entries at %s" % (told["witnessed"], told["witnessed_at"]))
+                return code
             figures = (told["witnessed"], told["witnessed_at"], rest)
             print("the witness confirmed the first %d of them at %s, and not yet the last %d" % figures)
     else:
-        bad = "" if told["first_bad"] is None else "; the first bad index is %d" % told["first_bad"]
+        bad = "; the first bad file is %s" % told["bad_file"] if "bad_file" in told else ""
+        bad += "" if told["first_bad"] is None else "; the first bad index is %d" % told["first_bad"]
         print("%s: %s%s" % (told["result"].upper(), told["why"], bad))
     return code
 

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod dev;
 pub mod erasure;
 pub mod error;
+pub mod evidence;
 pub mod exchange;
 pub mod failpoint;
 pub mod fhir;

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::erasure::ErasureStep;
 use crate::error::Failure;
+use crate::evidence::step::PacketStep;
 use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use crate::exchange::{self, watch};
 use crate::jobs::sequencer::SequencerStep;
@@ -47,6 +48,7 @@ pub fn start(
     let mut steps = steps();
     if let Some(sequencer) = ledger {
         steps.push(Arc::new(SequencerStep(Arc::clone(sequencer))));
+        steps.push(Arc::new(PacketStep(Arc::clone(sequencer))));
     }
     if let Some(witnesses) = send::step(config)? {
         steps.push(Arc::new(witnesses));

@@ -3,6 +3,7 @@
 
 use super::log_files::LogFiles;
 use super::note::{Checkpoint, LogKey};
+use super::packet::manifest::manifest_text;
 use super::tree::TreeHash;
 use super::tree::edge::TreeEdge;
 use super::tree::proof::{TileSource, root_at};
@@ -115,6 +116,12 @@ impl OpenLog {
             signing,
             files: files.clone(),
         })
+    }
+
+    /// Signs the manifest of an evidence packet of this log.
+    pub fn sign_manifest(&self, manifest: &[u8]) -> String {
+        let text = manifest_text(&self.key.name, manifest);
+        self.key.signed(&text, &self.signing.sign(text.as_bytes()))
     }
 
     fn of(row: LogRow, files: &LogFiles) -> Result<OpenLog, Failure> {

@@ -19,8 +19,10 @@ pub mod log;
 pub mod log_files;
 mod members;
 pub mod note;
+pub mod packet;
 pub mod restored;
 pub mod sequencer;
+pub mod shares;
 pub mod stored;
 pub mod tree;
 pub mod verdict;
@@ -28,7 +30,7 @@ pub mod verified;
 pub mod verify;
 pub mod whole_file;
 
-pub use canonical::commitment;
+pub use canonical::{commitment, field_salt};
 pub use entry::{
     Action, Actor, ConsentNote, DeletedNote, EntryOutcome, LedgerEvent, MembersNote, Object, OperatorNote, RestCall,
 };

@@ -174,8 +174,7 @@ impl LogKey {
 
     /// The note of a checkpoint with its signature.
     pub fn note(&self, checkpoint: &Checkpoint, signature: &[u8]) -> String {
-        let line = signature_line(&self.name, self.hash(), signature);
-        format!("{}\n{line}", checkpoint.text())
+        self.signed(&checkpoint.text(), signature)
     }
 
     /// Reads a note, and checks its signature by this key. Signatures by other keys are ignored.
@@ -189,12 +188,27 @@ impl LogKey {
         if checkpoint.origin != self.name {
             return Err(NoteDefect::OtherLog);
         }
+        self.demand_signed(&text, signatures)?;
+        Ok(checkpoint)
+    }
+
+    /// A note of this text with its signature. The text ends with a newline, and is not that of a checkpoint.
+    pub fn signed(&self, text: &str, signature: &[u8]) -> String {
+        let line = signature_line(&self.name, self.hash(), signature);
+        format!("{text}\n{line}")
+    }
+
+    /// Checks that the lines after a text sign it by this key. Signatures by other keys are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn demand_signed(&self, text: &str, signatures: &str) -> Result<(), NoteDefect> {
         let signatures = signatures.strip_suffix('\n').ok_or(NoteDefect::Malformed)?;
         for line in signatures.split('\n') {
             let signed = SignatureLine::read(line).ok_or(NoteDefect::Malformed)?;
             if signed.name == self.name && signed.hash == self.hash() {
                 return match is_signed(&self.public, text.as_bytes(), &signed.signature) {
-                    true => Ok(checkpoint),
+                    true => Ok(()),
                     false => Err(NoteDefect::WrongSignature),
                 };
             }

@@ -100,6 +100,18 @@ impl Sequencer {
         self.forked.load(Ordering::Acquire)
     }
 
+    /// The log in use, with its key. Waits for a round that is under way. Blocks the thread.
+    ///
+    /// # Errors
+    /// [`Fault::LedgerForked`] when nothing may be signed; [`Fault::LedgerKey`]; those of the store.
+    pub fn signing_log(&self, ctx: &Context) -> Result<Arc<OpenLog>, Failure> {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.is_forked() {
+            true => Err(Fault::LedgerForked.into()),
+            false => self.log(ctx, &mut remembered),
+        }
+    }
+
     /// One round. Returns whether more entries wait. Blocks the thread.
     ///
     /// # Errors

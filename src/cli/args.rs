@@ -69,6 +69,8 @@ pub enum Command {
     Retention(super::retention::RetentionArgs),
     /// List the controls of a review, run them, and write a dated report
     Controls(super::controls::ControlsArgs),
+    /// Group exchanges into cases, and fetch evidence packets
+    Evidence(super::evidence::EvidenceArgs),
     /// Run a witness, which confirms the checkpoints of payers' ledgers
     Witness(super::witness::WitnessArgs),
     /// Copy a SQLite store into a folder while it is in use

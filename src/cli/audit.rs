@@ -2,24 +2,23 @@
 
 use super::asker::CommandAsker;
 use super::audit_keys::{kept_checkpoint, log_key, witness_key};
+use super::audit_packet::{self, AuditPacketArgs};
+use super::audit_prove;
 use super::look::LookArgs;
 use crate::audit::cosigned::{last_cosigned, with_lines};
 use crate::audit::export;
 use crate::audit::folder::ExportedLedger;
-use crate::audit::log::{StoreTiles, key_of};
+use crate::audit::log::key_of;
+use crate::audit::shares::{self, SharesVerdict};
 use crate::audit::stored::StoredLedger;
-use crate::audit::tree::{TreeHash, leaf_hash, proof};
 use crate::audit::verify::{LedgerResult, LedgerVerdict, verify};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::hex;
-use crate::store::Db;
 use crate::store::cosignatures;
 use crate::store::ledger_tree::{self as rows, LogRow};
 use crate::terminal::{Exit, Out};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -28,7 +27,8 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  causeway audit verify\n  causeway audit export /tmp/ledger\n  \
-    causeway audit verify /tmp/ledger --key ledger.pub --against last-month.checkpoint"
+    causeway audit verify /tmp/ledger --key ledger.pub --against last-month.checkpoint\n  \
+    causeway audit packet EXCHANGE --out packet.tar\n  causeway audit verify --packet packet.tar --key ledger.pub"
 )]
 pub struct AuditArgs {
     /// What to do.
@@ -41,9 +41,15 @@ pub struct AuditArgs {
 pub enum AuditCommand {
     /// Verify every entry of the ledger: 0 all is as signed, 1 changed, 3 incomplete, 70 forked or rolled back
     Verify {
-        /// A folder with an exported ledger; without it, the ledger of the store
+        /// A folder with an exported ledger, or the file of an evidence packet; without it, the ledger of the store
         folder: Option<PathBuf>,
-        /// The public key of the log, or a file that holds it; needed for an exported ledger
+        /// The file of an evidence packet
+        #[arg(long, value_name = "FILE", conflicts_with = "folder")]
+        packet: Option<PathBuf>,
+        /// Of the store: check also that members' shares of disclosed files are those to which the ledger is committed
+        #[arg(long, conflicts_with_all = ["folder", "packet"])]
+        full: bool,
+        /// The public key of the log, or a file that holds it; needed for an exported ledger and for a packet
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
         /// A checkpoint that was kept elsewhere, which the ledger must extend
@@ -73,6 +79,8 @@ pub enum AuditCommand {
         #[command(flatten)]
         look: LookArgs,
     },
+    /// Ask for an evidence packet: one signed file that shows what happened, with proofs
+    Packet(AuditPacketArgs),
     /// Begin a new log over the same entries, after a restore or when the key is lost; stop servers and workers first
     NewLog {
         /// Why, on one line
@@ -121,34 +129,47 @@ impl AuditArgs {
         matches!(&self.command, AuditCommand::EraseSubject { .. })
     }
 
+    /// Whether the command reads a store: it does not when it verifies an export.
+    pub fn needs_store(&self) -> bool {
+        !matches!(
+            &self.command,
+            AuditCommand::Verify { folder: Some(_), .. } | AuditCommand::Verify { packet: Some(_), .. }
+        )
+    }
+
+    /// Whether the command only reads the store.
+    pub fn reads(&self) -> bool {
+        !matches!(&self.command, AuditCommand::Packet(_) | AuditCommand::EraseSubject { .. })
+    }
+
     /// The member that the command names.
     pub fn member(&self) -> Option<&str> {
         match &self.command {
             AuditCommand::EraseSubject { member, .. } => Some(member),
+            AuditCommand::Packet(args) => args.member.as_deref(),
             _ => None,
         }
     }
-
-    /// Whether the command reads a store: it does not when it verifies an export.
-    pub fn needs_store(&self) -> bool {
-        !matches!(&self.command, AuditCommand::Verify { folder: Some(_), .. })
-    }
 }
 
-/// Verifies an exported ledger, without a store.
+/// Verifies an exported ledger or an evidence packet, without a store.
 ///
 /// # Errors
 /// [`Fault::ParameterInvalid`] without the key, for a file that holds no key, or for a checkpoint of another log; [`Fault::InputUnreadable`].
 pub fn run(args: &AuditArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure> {
     let AuditCommand::Verify {
-        folder: Some(folder),
+        folder,
+        packet,
         key,
         against,
         witness,
+        ..
     } = &args.command
     else {
         return Err(Fault::ParameterInvalid.into());
     };
+    let path = packet.as_deref().or(folder.as_deref()).map(|path| cwd.join(path));
+    let path = path.ok_or(Fault::ParameterInvalid)?;
     let key = key.as_deref().ok_or_else(|| {
         let remedy = "Give --key with the public key of the log, which you got another way than the export itself.";
         Failure::new(Fault::ParameterInvalid).at("--key").remedy(remedy)
@@ -156,9 +177,12 @@ pub fn run(args: &AuditArgs, cwd: &Path, out: &mut Out) -> Result<Exit, Failure>
     let key = log_key(cwd, key, "--key")?;
     let against = kept_checkpoint(cwd, against.as_deref(), &key)?;
     let witness = witness.as_deref().map(|key| witness_key(cwd, key)).transpose()?;
-    let mut ledger = ExportedLedger::open(&cwd.join(folder))?;
+    if packet.is_some() || path.is_file() {
+        return audit_packet::verify(&path, &key, against.as_ref(), witness.as_ref(), out);
+    }
+    let mut ledger = ExportedLedger::open(&path)?;
     let verdict = verify(&mut ledger, &key, against.as_ref(), witness.as_ref())?;
-    Ok(show(&verdict, None, out))
+    Ok(show(&verdict, (None, None), out))
 }
 
 /// Runs a command that reads the store. Waits on this thread.
@@ -177,7 +201,11 @@ pub fn on_store(
     })?;
     match &args.command {
         AuditCommand::Verify {
-            key, against, witness, ..
+            key,
+            against,
+            witness,
+            full,
+            ..
         } => {
             let own = key_of(&log)?;
             let key = key.as_deref().map_or(Ok(own), |key| log_key(cwd, key, "--key"))?;
@@ -188,15 +216,20 @@ pub fn on_store(
             let waiting = ctx
                 .store
                 .read_blocking(|db| rows::missing(db, log.no, "", WAITING_MOST))?;
-            Ok(show(&verdict, Some(waiting.len()), out))
+            let shares = match full {
+                true => Some(shares::check(&ctx.store)?),
+                false => None,
+            };
+            Ok(show(&verdict, (Some(waiting.len()), shares.as_ref()), out))
         }
+        AuditCommand::Packet(args) => audit_packet::run(args, ctx, cwd, asker, out),
         AuditCommand::Prove { entry } => {
-            let proof = ctx.store.read_blocking(|db| prove(db, &log, entry))?;
+            let proof = ctx.store.read_blocking(|db| audit_prove::prove(db, &log, entry))?;
             asker.show(ctx, "ledger", None)?;
             proof.show(out);
             Ok(Exit::Done)
         }
-        AuditCommand::Consistency { older, newer } => consistency(ctx, &log, *older, *newer, out),
+        AuditCommand::Consistency { older, newer } => audit_prove::consistency(ctx, &log, *older, *newer, out),
         AuditCommand::Export { folder, look } => {
             asker.show_to(ctx, look.note(asker)?, "ledger", None)?;
             let checkpoint = export::export(&ctx.store, &log, &cwd.join(folder))?;
@@ -268,8 +301,9 @@ fn checkpoint(ctx: &Context, log: &LogRow, witnessed: bool, out: &mut Out) -> Re
 }
 
 /// Prints what verifying found.
-fn show(verdict: &LedgerVerdict, waiting: Option<usize>, out: &mut Out) -> Exit {
+fn show(verdict: &LedgerVerdict, (waiting, shares): (Option<usize>, Option<&SharesVerdict>), out: &mut Out) -> Exit {
     let exit = match verdict.result {
+        LedgerResult::Ok if shares.is_some_and(|shares| shares.why.is_some()) => Exit::Failed,
         LedgerResult::Ok => Exit::Done,
         LedgerResult::Tampered => Exit::Failed,
         LedgerResult::Incomplete => Exit::Unreadable,
@@ -279,6 +313,9 @@ fn show(verdict: &LedgerVerdict, waiting: Option<usize>, out: &mut Out) -> Exit 
         let mut value = json!(verdict);
         if let Some(waiting) = waiting {
             value["waiting"] = json!(waiting);
+        }
+        if let Some(shares) = shares {
+            value["shares"] = json!(shares);
         }
         out.value(&value);
         return exit;
@@ -305,91 +342,13 @@ fn show(verdict: &LedgerVerdict, waiting: Option<usize>, out: &mut Out) -> Exit 
             "the witness confirmed the first {size} of them at {at}, and not yet the last {rest}"
         ));
     }
+    if let Some(shares) = shares {
+        out.line(&audit_packet::shares_in_words(shares));
+    }
     if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
         out.note(&format!(
             "{waiting} entries are committed and have no place in the tree yet"
         ));
     }
     exit
-}
-
-/// The proof that an entry is in the ledger.
-struct EntryProof {
-    index: u64,
-    leaf: TreeHash,
-    path: Vec<TreeHash>,
-    note: String,
-}
-
-impl EntryProof {
-    fn show(&self, out: &mut Out) {
-        let path: Vec<String> = self.path.iter().map(|hash| STANDARD.encode(hash)).collect();
-        if out.json {
-            let leaf = hex(&self.leaf);
-            out.value(&json!({ "index": self.index, "leaf_hash": leaf, "proof": path, "checkpoint": self.note }));
-            return;
-        }
-        let lines: String = path.iter().map(|hash| format!("{hash}\n")).collect();
-        out.raw(&format!(
-            "c2sp.org/tlog-proof@v1\nindex {}\n{lines}\n{}",
-            self.index, self.note
-        ));
-    }
-}
-
-fn prove(db: &mut Db, log: &LogRow, entry: &str) -> Result<EntryProof, Failure> {
-    let (checkpoint, note) = last_cosigned(db, log)?;
-    let unknown = || Failure::new(Fault::LedgerEntryUnknown);
-    let index = match entry.parse::<i64>() {
-        Ok(index) => index,
-        Err(_) => rows::index_of(db, log.no, entry)?.ok_or_else(unknown)?,
-    };
-    let place = u64::try_from(index)
-        .ok()
-        .filter(|index| *index < checkpoint.size)
-        .ok_or_else(unknown)?;
-    let leaf = rows::leaves(db, log.no, index, 1)?.into_iter().next();
-    let bytes = leaf
-        .filter(|leaf| leaf.0 == index)
-        .and_then(|leaf| leaf.2)
-        .ok_or(Fault::StoreDamaged)?;
-    let path = proof::inclusion(&mut StoreTiles::open(db, log.no)?, place, checkpoint.size)?;
-    let leaf = leaf_hash(&bytes);
-    if !proof::includes(&checkpoint.root, checkpoint.size, place, &leaf, &path) {
-        let cause = "the entry is not the one that the checkpoint signs; `causeway audit verify` says more";
-        return Err(Failure::new(Fault::StoreDamaged).because(cause));
-    }
-    Ok(EntryProof {
-        index: place,
-        leaf,
-        path,
-        note,
-    })
-}
-
-fn consistency(ctx: &Context, log: &LogRow, older: u64, newer: u64, out: &mut Out) -> Result<Exit, Failure> {
-    let (roots, path) = ctx.store.read_blocking(|db| {
-        let mut tiles = StoreTiles::open(db, log.no)?;
-        if older > newer || newer > tiles.size() {
-            let remedy = format!(
-                "Give two numbers of entries in order; the tree has {} entries.",
-                tiles.size()
-            );
-            return Err(Failure::new(Fault::ParameterInvalid).at("NEWER").remedy(remedy));
-        }
-        let roots = [proof::root_at(&mut tiles, older)?, proof::root_at(&mut tiles, newer)?];
-        Ok((roots, proof::consistency(&mut tiles, older, newer)?))
-    })?;
-    let [from, to] = roots.map(|root| STANDARD.encode(root));
-    let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash)).collect();
-    if out.json {
-        out.value(&json!({ "older": older, "older_root": from, "newer": newer, "newer_root": to, "proof": path }));
-    } else {
-        out.line(&format!("{older} {from}"));
-        out.line(&format!("{newer} {to}"));
-        for hash in path {
-            out.line(&hash);
-        }
-    }
-    Ok(Exit::Done)
 }

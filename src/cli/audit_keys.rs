@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// The text of a file that an argument names.
-fn text_of(path: &Path) -> Result<String, Failure> {
+///
+/// # Errors
+/// [`Fault::InputUnreadable`].
+pub fn text_of(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| {
         Failure::new(Fault::InputUnreadable)
             .at(path.display().to_string())

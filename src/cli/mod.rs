@@ -7,6 +7,8 @@ pub mod audit;
 mod audit_erase;
 mod audit_keys;
 mod audit_new_log;
+mod audit_packet;
+mod audit_prove;
 pub mod backup;
 pub mod bench;
 mod bring_up;
@@ -19,6 +21,7 @@ pub mod controls;
 pub mod demo;
 pub mod disclosures;
 pub mod durability;
+pub mod evidence;
 pub mod exchange;
 mod exchange_import;
 pub mod exchange_received;
@@ -194,6 +197,7 @@ pub fn on_store(
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) if args.erases() => audit_erase::run(args, ctx, asker, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),
+        Command::Evidence(args) => evidence::run(args, ctx, cwd, asker, out),
         Command::Backup(args) => backup::run(args, ctx, cwd, asker, out),
         Command::Retention(args) => retention::run(args, ctx, asker, out),
         Command::Controls(args) => controls::run(args, ctx, cwd, asker, out),

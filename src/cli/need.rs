@@ -24,7 +24,8 @@ pub fn of(command: &Command) -> StoreNeed {
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,
-        Command::Audit(args) => !args.erases(),
+        Command::Audit(args) => args.reads(),
+        Command::Evidence(args) => args.reads(),
         Command::Partner(args) => matches!(
             args.command,
             PartnerCommand::Show { .. } | PartnerCommand::List | PartnerCommand::Check { .. }
@@ -64,6 +65,7 @@ pub fn of(command: &Command) -> StoreNeed {
 pub fn member_of(command: &Command) -> Option<&str> {
     match command {
         Command::Disclosures(args) => Some(args.member.as_str()),
+        Command::Audit(args) => args.member(),
         Command::Consent(args) => args.member(),
         Command::Grant(args) => args.member(),
         Command::Records(args) => args.member(),

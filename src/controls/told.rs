@@ -100,6 +100,8 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         StoreBackedUp | StoreRestored => None("the backup is outside of the store"),
         JobReplayed => None("a job is deleted when it is done"),
         RetentionDeleted => None("what it is about is deleted"),
+        EvidenceAsked | EvidenceMade | EvidenceFailed => None("packets are erased with members"),
+        CaseOpened | CaseAdded | CaseClosed => None("a case is a list of what was asked for, and is not a record of a person"),
         MemberErased => None("what it is about is deleted"),
         HoldPlaced | HoldReleased => None("a hold that was released is not asked for"),
         ControlsRan => None("only the last run of each control has a row"),

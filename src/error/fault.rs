@@ -116,6 +116,15 @@ faults! {
     ErasureKept         => ("AU-020", "business-rule",   Error, 409, Never,     Operator,   NextTry, "Records of this member must still be kept.", "Wait until the time for which they are kept is over, or name the law that demands it with --legal-basis."),
     ErasureHeld         => ("AU-021", "business-rule",   Error, 409, Never,     Operator,   NextTry, "Records of this member are under a legal hold.", "Ask who ordered the hold. The member can be erased when it is lifted."),
     ErasureWaits        => ("AU-022", "lock-error",      Error, 409, Backoff,   Operator,   NextTry, "A bulk run of ours is at work for this member.", "Wait until it has ended, or end it with `causeway bulk cancel`, and give the command again."),
+    // Evidence (operators only)
+    PacketUnknown       => ("EV-001", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such evidence packet.", "Ask for it with `causeway audit packet`, or with POST /ops/v1/packets; GET /ops/v1/packets lists those that were asked for."),
+    PacketNotMade       => ("EV-002", "conflict",        Error, 409, Backoff,   Caller,     NextTry, "The evidence packet is not made yet.", "Try again in some seconds: a server has to run, and to sign a checkpoint that covers the last entry of the packet."),
+    PacketTooLarge      => ("EV-003", "too-costly",      Error, 422, Never,     Caller,     NextTry, "The evidence packet would have more than 10,000 entries.", "Ask for less: for a shorter time, or for single exchanges. `causeway audit export` has the whole ledger."),
+    EvidenceMissing     => ("EV-004", "not-found",       Error, 404, Never,     Caller,     NextTry, "The checkpoint covers no entry for this evidence packet.", "Correct the id or the time, or leave out the checkpoint."),
+    CaseUnknown         => ("EV-005", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such case.", "See `causeway evidence case list`."),
+    CaseClosed          => ("EV-006", "conflict",        Error, 409, Never,     Caller,     NextTry, "The case is closed.", "Open a new case: what is closed stays as it is."),
+    CaseNameTaken       => ("EV-007", "duplicate",       Error, 409, Never,     Caller,     NextTry, "There is a case of this name.", "Give another name."),
+    PacketErased        => ("EV-008", "deleted",         Error, 410, Never,     Caller,     NextTry, "The evidence packet was erased with a member.", "Ask for it again: it will lack what was erased."),
     // Bulk work
     BulkAsyncNeeded     => ("BK-001", "processing",      Error, 400, Never,     Caller,     NextTry, "The server does this work in the background only.", "Send the header Prefer: respond-async, then ask the address in Content-Location."),
     BulkBusy            => ("BK-002", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner has as many bulk jobs as it may have at once.", "Wait as long as Retry-After says, or delete a job at its status address."),

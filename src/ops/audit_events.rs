@@ -178,6 +178,23 @@ pub fn disclosed(db: &mut Db, filter: &DisclosureFilter, payer: &Payer) -> Resul
     Ok(OpsPage { items: events, next })
 }
 
+/// The events of these entries, which tell a disclosure's end only when it is among them: what was written later changes none. Of an entry
+/// about a file of many members, `member` says whose share is told.
+///
+/// # Errors
+/// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
+pub fn of_entries(db: &mut Db, rows: &[EntryRow], member: Option<&str>, payer: &Payer) -> Result<Vec<Value>, Failure> {
+    let mut beside = Beside::of(db, &[], member)?;
+    beside.ends = Ends::among(rows.to_vec())?;
+    beside.notes = entry_search::notes(db, rows)?;
+    beside.read_consents(db, rows)?;
+    let mut told = Vec::new();
+    for row in rows {
+        told.extend(events(&beside.entry(db, row.clone())?, payer));
+    }
+    Ok(told)
+}
+
 /// A Bundle of these events; `base` is where `AuditEvent/<id>` is, and `links` are relations with URLs.
 pub fn bundle(kind: &str, events: Vec<Value>, base: &str, links: &[(&str, String)]) -> Value {
     let mut bundle = json!({"resourceType": "Bundle", "type": kind});
@@ -256,14 +273,19 @@ impl Beside {
             notes: entry_search::notes(db, rows)?,
             consents: HashMap::new(),
         };
+        beside.read_consents(db, rows)?;
+        Ok(beside)
+    }
+
+    fn read_consents(&mut self, db: &mut Db, rows: &[EntryRow]) -> Result<(), Failure> {
         for row in rows {
             if let Some(member) = row.subject.as_ref().filter(|_| cites_consent(row))
-                && !beside.consents.contains_key(member)
+                && !self.consents.contains_key(member)
             {
-                beside.consents.insert(member.clone(), consents::of_member(db, member)?);
+                self.consents.insert(member.clone(), consents::of_member(db, member)?);
             }
         }
-        Ok(beside)
+        Ok(())
     }
 
     fn entry(&self, db: &mut Db, row: EntryRow) -> Result<AuditedEntry, Failure> {

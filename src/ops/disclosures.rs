@@ -141,13 +141,21 @@ fn of_number(db: &mut Db, payer: &Payer, number: &str) -> Result<String, Failure
 
 const TIMES: &str = "Give a date, such as 2026-11-30, or an RFC 3339 instant, such as 2026-11-30T12:00:00Z.";
 
-fn begin(text: &str, payer: &Payer) -> Result<i64, Failure> {
+/// The first millisecond of a time in the parameter `from`: an instant, or a date in the payer's time zone.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`].
+pub fn begin(text: &str, payer: &Payer) -> Result<i64, Failure> {
     when::range_in(text, payer.time_zone)
         .map(|(first, _)| first)
         .ok_or_else(|| wrong("from", TIMES))
 }
 
-fn end(text: &str, payer: &Payer) -> Result<i64, Failure> {
+/// The first millisecond after a time in the parameter `to`: an instant is excluded, a date is included.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`].
+pub fn end(text: &str, payer: &Payer) -> Result<i64, Failure> {
     when::range_in(text, payer.time_zone)
         .map(|(first, last)| if text.contains('T') { first } else { last + 1 })
         .ok_or_else(|| wrong("to", TIMES))
@@ -317,11 +325,16 @@ impl Ends {
     pub(super) fn of(db: &mut Db, rows: &[EntryRow]) -> Result<Ends, Failure> {
         let begun = rows.iter().filter(|row| row.action == entries::BEGUN);
         let begun: Vec<EntryRow> = begun.cloned().collect();
+        Ends::among(ends::of(db, &begun)?)
+    }
+
+    /// Those that are among these entries, and no others.
+    pub(super) fn among(rows: Vec<EntryRow>) -> Result<Ends, Failure> {
         let mut found = Ends {
             by_begun: HashMap::new(),
             others: HashMap::new(),
         };
-        for row in ends::of(db, &begun)? {
+        for row in rows.into_iter().filter(|row| row.action == entries::COMPLETED) {
             let entry = EntryFacts::of(&row)?;
             match entry.begun {
                 Some(begun) => drop(found.by_begun.insert(begun, row)),

@@ -7,6 +7,7 @@ use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
 use crate::exchange::steps::JUDGE_AGAIN;
 use crate::exchange::watch::WATCH;
 use crate::failpoint::{AFTER, BEFORE, EXIST, SHARED};
+use crate::jobs::WorkKind;
 use crate::jobs::sequencer::LEDGER_TREE;
 use crate::jobs::sweeps::{AUTHORIZATIONS, EXPIRED, LEDGER_INDEX, ROSTER};
 use crate::retention::job::RETENTION;
@@ -24,16 +25,16 @@ pub struct FailpointTable {
     pub points: Option<Vec<String>>,
 }
 
-/// Whether there are points, and which if `list` is true.
-pub fn table(list: bool) -> FailpointTable {
+/// Whether there are points, and which if `list` is true; `more` are kinds of work of modules above this one.
+pub fn table(list: bool, more: &[&'static WorkKind]) -> FailpointTable {
     FailpointTable {
         failpoints: EXIST,
-        points: list.then(all),
+        points: list.then(|| all(more)),
     }
 }
 
 /// All points of this build.
-fn all() -> Vec<String> {
+fn all(more: &[&'static WorkKind]) -> Vec<String> {
     if !EXIST {
         return Vec::new();
     }
@@ -54,6 +55,7 @@ fn all() -> Vec<String> {
     ];
     let of_kinds = kinds
         .into_iter()
+        .chain(more.iter().copied())
         .flat_map(|kind| OF_JOB.map(|point| format!("{}.{point}", kind.name)));
     shared
         .chain(of_exchange::all())

@@ -157,6 +157,22 @@ pub(super) fn one(db: &mut Db, id: &str, shown: ExchangeView) -> Result<Option<E
     }))
 }
 
+/// The match that is the exchange with this id, and the ids of the entries that began its disclosures; none when there is no such exchange.
+/// The last says whether there may be more of them.
+///
+/// # Errors
+/// Those of the database.
+pub fn disclosed(db: &mut Db, id: &str, now_ms: i64) -> Result<Option<(InboundRow, Vec<String>, bool)>, Failure> {
+    let Some(row) = inbound::find(db, id)? else {
+        return Ok(None);
+    };
+    let batch = InboundBatch::of(db, vec![row.clone()], (SentDepth::Each, MOST), now_ms)?;
+    let mut left = MOST;
+    let sent = batch.exchange(db, &row, &mut left)?.sent;
+    let ids = sent.each.into_iter().map(|one| one.entry_id).collect();
+    Ok(Some((row, ids, sent.is_cut)))
+}
+
 /// Some matches in their order, of which each becomes an exchange when it is wanted.
 pub struct InboundBatch {
     /// The matches.

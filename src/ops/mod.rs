@@ -27,6 +27,7 @@ pub mod linkage;
 pub mod links;
 pub mod operator_tokens;
 pub mod opt_ins;
+pub mod packets;
 pub mod partner_checkpoint;
 pub mod partners;
 pub mod policies;

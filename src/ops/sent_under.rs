@@ -49,6 +49,8 @@ pub struct SentOf<'a> {
 /// A disclosure under an exchange.
 #[derive(Clone, Debug)]
 pub struct SentOne {
+    /// Id of the entry that began it.
+    pub entry_id: String,
     /// When it began.
     pub at: String,
     /// The correlation id of the request.
@@ -115,6 +117,7 @@ impl SentUnder {
             }
             if how.0 == SentDepth::Each {
                 self.each.push(SentOne {
+                    entry_id: row.id.clone(),
                     at,
                     correlation_id: row.correlation_id.clone(),
                     request_id: entry.request_id,

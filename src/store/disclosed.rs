@@ -79,6 +79,19 @@ pub fn file(db: &mut Db, name: &str) -> Result<Option<DisclosedFileRow>, Failure
         .optional()?)
 }
 
+/// Returns the files whose names come after `after`, in their order, at most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub fn files(db: &mut Db, after: &str, limit: i64) -> Result<Vec<DisclosedFileRow>, Failure> {
+    Ok(disclosed_file::table
+        .filter(disclosed_file::name.gt(after))
+        .order(disclosed_file::name)
+        .limit(limit)
+        .select(DisclosedFileRow::as_select())
+        .load(db)?)
+}
+
 /// Returns the member's shares, of all files.
 ///
 /// # Errors

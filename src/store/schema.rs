@@ -4,6 +4,7 @@
 
 mod bulk;
 mod erased;
+mod evidence;
 mod exchanges;
 mod ledger;
 mod policy;
@@ -15,6 +16,7 @@ pub use bulk::{
     member_group, member_group_entry,
 };
 pub use erased::{backup_made, erasure};
+pub use evidence::{evidence_case, evidence_case_item, evidence_member, evidence_packet, evidence_piece};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,

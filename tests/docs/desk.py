@@ -13,7 +13,7 @@ PATIENT = re.compile(r"Patient/[0-9a-f]{8}-…")
 CUT = r"[0-9a-f]{8}[0-9a-f-]*…"
 # The kind of id that a command takes, by how it begins.
 KINDS = [("causeway review", "review"), ("causeway consent", "consent"), ("causeway grant", "grant"), ("causeway match", "decision"),
-         ("causeway trace", "decision"), ("causeway operator revoke", "token"), ("causeway link", "link"), ("curl", "consent")]
+         ("causeway trace", "decision"), ("causeway audit packet", "decision"), ("causeway evidence case add", "decision"), ("causeway operator revoke", "token"), ("causeway link", "link"), ("curl", "consent")]
 # What else a page's command stands for, and with which code it ends where that is not 0.
 WORDS = {
     "python3 conformance/": f"python3 {ROOT}/conformance/", "FOLDER FILE.ndjson.gz BUNDLE.json": "members", "import FOLDER": "import members", "./export": "members",
@@ -24,7 +24,7 @@ WORDS = {
     "--seed 7 --out members": "--seed 7 --out seven", "run … --suite pdex": "run --base-url URL --client client.toml --suite pdex",
     "run … --json | --junit FILE | --html FILE": "run --base-url URL --client client.toml --json", "https://fhir.old-payer.example/fhir": "URL",
 }
-CODES = {"CAUSEWAY_LIMITS__BODY_BYTE=3": 2, "CAUSEWAY_LIMITS__BODY_BYTES=3": 2, "causeway partner add --file other.toml": 1,
+CODES = {f"python3 {ROOT}/conformance/verify_ledger.py changed.tar": 1, "CAUSEWAY_LIMITS__BODY_BYTE=3": 2, "CAUSEWAY_LIMITS__BODY_BYTES=3": 2, "causeway partner add --file other.toml": 1,
          "causeway partner add --file new-payer.toml": 1}
 
 
@@ -154,6 +154,7 @@ def desk(place):
     at.run("docs/auditors/disclosures.md", role="auditor")
     at.run("docs/auditors/fhir.md", role="auditor")
     at.run("docs/operators/roles.md", role="auditor")
+    at.run("docs/auditors/evidence.md")
     at.run("docs/verify.md")
     for name in ["docs/operations.md", "docs/operators/metrics.md", "docs/operators/running.md", "docs/operators/sqlite.md", "docs/operators/tracing.md",
                  "docs/operators/limits.md", "docs/operators/commands.md", "docs/operators/configuration.md", "docs/jobs.md", "conformance/README.md"]:
@@ -166,4 +167,5 @@ def desk(place):
     at.run("docs/operators/consents.md", only="causeway consent")
     for name in ["docs/import.md", "docs/policies.md", "docs/synthetic-data.md", "docs/reviewers/README.md", "docs/reviews.md", "docs/operators/partners.md"]:
         at.run(name)
-    at.run("README.md", only="causeway")
+    at.place.bash("rm -f packet.tar")
+    at.run("README.md", only=("causeway", "python3", "tar", "jq", "sha256sum", "LC_ALL="))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DATABASE_URL"}
 # What a command begins with, after variables. Other indented lines are answers.
 PROGRAMS = (r"(causeway|target/release/causeway|curl|c|a|openssl|jq|sqlite3|psql|pg_dump|pg_restore|install|useradd|runuser|systemctl|systemd-analyze|"
-            r"journalctl|cargo|\.ci/run|tests/\S+|bash|python|node|java|ruby|touch|echo|printf|mv|for|CREATE|\[) ")
+            r"journalctl|cargo|\.ci/run|tests/\S+|bash|python3?|tar|sha256sum|node|java|ruby|touch|echo|printf|mv|for|CREATE|\[) ")
 COMMAND = re.compile(rf"^(?:[A-Z_]+=\S+ )*{PROGRAMS}|^(?:export )?(?:[A-Z_]+|base|ops|d)=\S|^\w+\(\) \{{|^\.ci/run$|^causeway$|^cargo test")
 RAN = set()
 

@@ -1,12 +1,14 @@
 //! The download of a file of many members is one entry of the ledger, and a disclosure of each of them in every account.
 
 use crate::bulk::Bulk;
+use crate::ledger::store::covered;
 use crate::support::client::ALL_SCOPES;
 use crate::support::desk::Desk;
 use crate::support::payer::TestPayer;
 use causeway::audit::{member_leaf, members_root};
 use causeway::store::disclosed;
 use causeway::synth::Variation;
+use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -259,4 +261,37 @@ async fn assert_committed(bulk: &Bulk, auditor: &Desk<'_>) {
     assert_eq!(file.leaves, leaves.concat());
     let salts: BTreeSet<&[u8]> = rows.iter().map(|row| row.salt.as_slice()).collect();
     assert_eq!(salts.len(), bulk.ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verifying_in_full_finds_a_share_that_was_changed_and_misses_no_erased_one() {
+    let mut bulk = many().await;
+    let manifest = bulk.done(&bulk.begin("?_type=Patient").await).await;
+    let url = file_of(&bulk, &manifest, "Patient");
+    bulk.send("GET", &url, &[("x-correlation-id", "many-1")])
+        .await
+        .assert_status(200);
+    bulk.payer.await_ledger("many-1", &[BEGUN, COMPLETED]).await;
+    covered(&bulk.payer);
+    assert_eq!(bulk.payer.terminate(), Some(0), "{}", bulk.payer.log());
+    let verified = |change: &str| {
+        bulk.payer.db().batch_execute(change).expect(change);
+        let output = bulk.payer.command(&["audit", "verify", "--full", "--json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), told["shares"].clone())
+    };
+    let (code, told) = verified("DELETE FROM disclosed_share WHERE place = 0");
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(
+        (&told["files"], told["shares"].as_u64()),
+        (&json!(1), Some(bulk.ids.len() as u64 - 1))
+    );
+    let (code, told) = verified("UPDATE disclosed_share SET bytes = bytes + 1 WHERE place = 2");
+    assert_eq!((code, &told["bad_place"]), (Some(1), &json!(2)), "{told}");
+    let (code, told) = verified("UPDATE disclosed_share SET bytes = bytes - 1 WHERE place = 2");
+    assert_eq!(code, Some(0), "{told}");
+    let swapped = "UPDATE disclosed_file SET root = (SELECT subject_salt FROM ledger_entry LIMIT 1)";
+    let (code, told) = verified(swapped);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told["bad_file"].is_string(), "{told}");
 }

@@ -117,7 +117,7 @@ fn told(action: Action) -> Told {
         ReviewOpened | ReviewDecided | ReviewProposed | ReviewDeferred | ReviewTaken | ReviewReopened | LinkMoved
         | LinkTakenBack => &[("", Activity(DECISION))],
         ReviewViewed => &[("", Activity(LOOK_AT_MEMBER))],
-        OperatorViewed => &[("", Activity(LOOK))],
+        OperatorViewed | EvidenceAsked => &[("", Activity(LOOK))],
         GuessAlarmed | PartnerLocked | PartnerUnlocked => &[("", Activity(ALARM))],
         MemberErased => &[("", Activity(ERASED))],
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
@@ -127,8 +127,7 @@ fn told(action: Action) -> Told {
         RequestRefused | OperatorRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
-        ClockJumped | JobReplayed | ControlsRan | StoreBackedUp | StoreRestored | RetentionDeleted => {
-            &[("", Activity(RUNNING))]
-        }
+        ClockJumped | JobReplayed | ControlsRan | StoreBackedUp | StoreRestored | RetentionDeleted | EvidenceMade
+        | EvidenceFailed | CaseOpened | CaseAdded | CaseClosed => &[("", Activity(RUNNING))],
     }
 }

@@ -26,6 +26,11 @@ pub enum OpsCall {
     Links,
     MemberGraph,
     Ledger,
+    Packets,
+    PacketAsk,
+    Packet,
+    PacketFile,
+    Evidence,
     AuditEvents,
     AuditEvent,
     Controls,
@@ -61,6 +66,7 @@ impl OpsCall {
     pub const fn status(self) -> u16 {
         match self {
             OpsCall::ExchangeStart
+            | OpsCall::PacketAsk
             | OpsCall::ExchangeCancel
             | OpsCall::ExchangeReplay
             | OpsCall::ExchangeSupersede

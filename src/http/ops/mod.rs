@@ -7,6 +7,7 @@ mod call;
 mod decisions;
 mod exchanges;
 mod health;
+mod packets;
 mod pages;
 mod policy_acts;
 mod query;

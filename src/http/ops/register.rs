@@ -5,7 +5,8 @@ use super::request::{JsonBody, OpsRequest};
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
 use super::{
-    accounts, audit_events, decisions, exchanges, health, policy_acts, registries, retention, reviews, rights, table,
+    accounts, audit_events, decisions, exchanges, health, packets, policy_acts, registries, retention, reviews, rights,
+    table,
 };
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
@@ -63,7 +64,7 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
         }
     };
     match answered.await {
-        Ok(JsonBody(text)) => {
+        Ok(bytes) => {
             // Every status of the table is one.
             let status = StatusCode::from_u16(route.call.status()).unwrap_or(StatusCode::OK);
             let mut response = HttpResponse::build(status);
@@ -73,7 +74,7 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
             if noted.extensions().get::<WasReplayed>().is_some() {
                 response.insert_header(("Idempotent-Replayed", "true"));
             }
-            response.body(text)
+            response.body(bytes)
         }
         Err(failure) => refusal(failure, &app.ctx.payer.base_url, &correlation),
     }
@@ -82,11 +83,20 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
 const fn media_type(call: OpsCall) -> &'static str {
     match call {
         OpsCall::AuditEvents | OpsCall::AuditEvent => "application/fhir+json",
+        OpsCall::PacketFile | OpsCall::Evidence => "application/x-tar",
         _ => "application/json",
     }
 }
 
-async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
+async fn call(call: OpsCall, asked: &OpsRequest) -> Result<Bytes, Failure> {
+    match call {
+        OpsCall::PacketFile => packets::file(asked).await,
+        OpsCall::Evidence => packets::of_exchange(asked).await,
+        other => json(other, asked).await.map(|JsonBody(text)| Bytes::from(text)),
+    }
+}
+
+async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
     match call {
         OpsCall::Decisions => decisions::list(asked).await,
         OpsCall::Decision => decisions::one(asked).await,
@@ -100,6 +110,9 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::DisclosuresSearch => accounts::disclosures_search(asked).await,
         OpsCall::Trace => accounts::trace(asked).await,
         OpsCall::Ledger => accounts::ledger(asked).await,
+        OpsCall::Packets => packets::list(asked).await,
+        OpsCall::PacketAsk => packets::ask(asked).await,
+        OpsCall::Packet => packets::one(asked).await,
         OpsCall::AuditEvents => audit_events::search(asked).await,
         OpsCall::AuditEvent => audit_events::one(asked).await,
         OpsCall::Controls => registries::controls(asked).await,
@@ -133,8 +146,10 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::Holds => retention::holds(asked).await,
         OpsCall::HoldPlace => retention::place(asked).await,
         OpsCall::HoldRelease => retention::release(asked).await,
-        // They have handlers of their own, since they look at no token.
-        OpsCall::Live | OpsCall::Ready | OpsCall::Metrics => Err(Fault::Internal.into()),
+        // Health has handlers of its own, since it looks at no token; packets are no JSON.
+        OpsCall::Live | OpsCall::Ready | OpsCall::Metrics | OpsCall::PacketFile | OpsCall::Evidence => {
+            Err(Fault::Internal.into())
+        }
     }
 }
 

@@ -214,6 +214,38 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["from", "to", "exchange", "correlation", CURSOR],
             "Entries of the ledger",
         ),
+        list(
+            "/ops/v1/packets",
+            Packets,
+            AUDITOR,
+            &[CURSOR],
+            "Evidence packets that were asked for",
+        ),
+        post(
+            "/ops/v1/packets",
+            PacketAsk,
+            AUDITOR,
+            "a reason, and one of exchange, correlation, member, member_number, case, or from and to; if needed checkpoint,",
+            "Asks for an evidence packet (202)",
+        ),
+        get(
+            "/ops/v1/packets/{id}",
+            Packet,
+            AUDITOR,
+            "One evidence packet: whether it is made",
+        ),
+        get(
+            "/ops/v1/packets/{id}/file",
+            PacketFile,
+            AUDITOR,
+            "The evidence packet itself, a tar archive",
+        ),
+        get(
+            "/ops/v1/evidence/{id}",
+            Evidence,
+            AUDITOR,
+            "The newest evidence packet of an exchange, a tar archive",
+        ),
         says_why(
             ReasonRule::Header,
             list(

@@ -8,6 +8,7 @@ mod checkpoints;
 mod compared;
 mod controls;
 mod damaged;
+mod evidence;
 mod failpoints;
 mod fairness;
 mod flow;

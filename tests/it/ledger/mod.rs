@@ -1,10 +1,12 @@
 //! The tree over the ledger: appended, signed, exported, proved and verified, by our verifier and by the one in Python.
 
 mod backup;
+mod evidence;
 mod handed;
 mod kills;
 mod mutations;
 mod no_room;
+mod packets;
 mod sizes;
 pub mod store;
 mod storm;
@@ -179,8 +181,13 @@ impl PythonBatch {
     /// What it says of an export: exit code, first bad index, all of the answer.
     pub fn ask(&mut self, folder: &Path, key: &LogKey, against: &Path) -> (i32, Option<u64>, String) {
         let (folder, against) = (folder.display(), against.display());
+        self.told(&format!("'{folder}' --key '{}' --against '{against}'", key.text()))
+    }
+
+    /// What it says to this line of arguments.
+    pub fn told(&mut self, line: &str) -> (i32, Option<u64>, String) {
         let stdin = self.child.stdin.as_mut().expect("its input");
-        writeln!(stdin, "'{folder}' --key '{}' --against '{against}'", key.text()).expect("asked");
+        writeln!(stdin, "{line}").expect("asked");
         let mut said = String::new();
         self.answers.read_line(&mut said).expect("an answer");
         let told: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));

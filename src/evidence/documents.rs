@@ -1,0 +1,197 @@
+//! The documents of a packet beside its entries: consents, matches, checkpoints of partners, and the case, as they were when the checkpoint was
+//! signed. No demographics and no member numbers.
+
+use super::entry::EvidenceEntry;
+use super::gathered::Gathered;
+use crate::audit::packet::archive::{PackedFile, is_path};
+use crate::audit::{commitment, field_salt};
+use crate::clock::rfc3339_ms;
+use crate::error::Failure;
+use crate::ops::{View, decisions};
+use crate::secret::hex;
+use crate::store::consents::{self, ConsentRow};
+use crate::store::entries::{self, MATCH_REFUSED, MATCHED, RequestIds};
+use crate::store::opt_ins::OptInRow;
+use crate::store::{Db, exchanges, opt_ins, partner_checkpoints, run_receipts};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The consents and opt-ins that the entries cite, each with the entries that judged it.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn of_consents(
+    db: &mut Db,
+    entries: &[EvidenceEntry],
+    found: &Gathered,
+    as_of_ms: i64,
+) -> Result<Vec<PackedFile>, Failure> {
+    let mut known: BTreeMap<String, ConsentRow> = BTreeMap::new();
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.text("/object/kind") == Some("Consent"))
+    {
+        if let Some(row) = entry
+            .row
+            .subject
+            .as_deref()
+            .map(|id| consents::find(db, id))
+            .transpose()?
+            .flatten()
+        {
+            known.insert(row.id.clone(), row);
+        }
+    }
+    let judged: Vec<&EvidenceEntry> = entries
+        .iter()
+        .filter(|entry| entry.facts.get("consent").is_some())
+        .collect();
+    let mut members: Vec<&str> = judged
+        .iter()
+        .filter(|entry| entry.text("/object/kind") == Some("Patient"))
+        .filter_map(|entry| entry.row.subject.as_deref())
+        .collect();
+    members.sort_unstable();
+    members.dedup();
+    for member in members {
+        let cited = consents::of_member(db, member)?;
+        let cited = cited
+            .into_iter()
+            .filter(|row| judged.iter().any(|entry| opens(entry, &row.id).is_some()));
+        known.extend(cited.map(|row| (row.id.clone(), row)));
+    }
+    let mut files = Vec::new();
+    for row in known.into_values().filter(|row| row.recorded_ms <= as_of_ms) {
+        let decisions: Vec<Value> = judged
+            .iter()
+            .filter_map(|entry| opens(entry, &row.id).map(|salt| decided(entry, &salt)))
+            .collect();
+        files.extend(packed("consent", &row.id, &consent(&row, decisions, as_of_ms)));
+    }
+    for id in &found.exchanges {
+        let opt_in = exchanges::ask_of(db, id)?.map(|ask| opt_ins::find(db, &ask.opt_in_id));
+        if let Some(row) = opt_in.transpose()?.flatten().filter(|row| row.recorded_ms <= as_of_ms) {
+            let file = packed("consent", &row.id, &opt_in_of(&row, as_of_ms));
+            files.extend(file.filter(|file| !files.contains(file)));
+        }
+    }
+    Ok(files)
+}
+
+/// The salt of the consent's commitment, if the entry is committed to this consent.
+fn opens(entry: &EvidenceEntry, consent_id: &str) -> Option<[u8; 32]> {
+    let secret: [u8; 32] = entry.row.salt.as_deref()?.try_into().ok()?;
+    let committed = entry.text("/consent/id_commit")?;
+    (commitment("consent", &secret, consent_id) == committed).then(|| field_salt(&secret, "consent"))
+}
+
+fn decided(entry: &EvidenceEntry, salt: &[u8; 32]) -> Value {
+    json!({
+        "index": entry.index,
+        "action": entry.row.action,
+        "decision": entry.facts["consent"]["decision"],
+        "rule": entry.facts["consent"]["rule"],
+        "policy_version": entry.facts["policy_version"],
+        "id_commit": entry.facts["consent"]["id_commit"],
+        "salt": hex(salt),
+    })
+}
+
+fn consent(row: &ConsentRow, decisions: Vec<Value>, as_of_ms: i64) -> Value {
+    json!({
+        "id": row.id,
+        "kind": "consent",
+        "partner": row.partner_id,
+        "policy": row.policy,
+        "from": rfc3339_ms(row.period_from_ms),
+        "until": rfc3339_ms(row.period_to_ms),
+        "recorded_at": rfc3339_ms(row.recorded_ms),
+        "revoked_at": row.revoked_ms.filter(|ms| *ms <= as_of_ms).map(rfc3339_ms),
+        "decisions": decisions,
+    })
+}
+
+fn opt_in_of(row: &OptInRow, as_of_ms: i64) -> Value {
+    json!({
+        "id": row.id,
+        "kind": "opt-in",
+        "partner": row.partner_id,
+        "policy": row.policy,
+        "from": rfc3339_ms(row.from_ms),
+        "until": row.to_ms.map(rfc3339_ms),
+        "attested_at": rfc3339_ms(row.attested_ms),
+        "recorded_at": rfc3339_ms(row.recorded_ms),
+        "revoked_at": row.revoked_ms.filter(|ms| *ms <= as_of_ms).map(rfc3339_ms),
+    })
+}
+
+/// The match decisions of the requests that the entries tell of: levels, weights and thresholds, never a value.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn of_matches(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<PackedFile>, Failure> {
+    let asked = entries
+        .iter()
+        .filter(|entry| [MATCHED, MATCH_REFUSED].contains(&entry.row.action.as_str()));
+    let asked: Vec<RequestIds> = asked.map(|entry| entry.row.ids()).collect();
+    let mut files = Vec::new();
+    for ids in entries::decisions_of(db, &asked)? {
+        let decision = decisions::one(db, &ids.id, View::WithoutPatients)?;
+        if let Ok(told) = serde_json::to_value(&decision) {
+            files.extend(packed("match", &ids.id, &told));
+        }
+    }
+    Ok(files)
+}
+
+/// The newest checkpoint of a partner's ledger that came for each exchange of ours until then, as it came.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn of_partners(db: &mut Db, found: &Gathered, as_of_ms: i64) -> Result<Vec<PackedFile>, Failure> {
+    let mut files = Vec::new();
+    for id in &found.exchanges {
+        let run = run_receipts::of_exchange(db, id)?.map(|found| found.run_id);
+        let mut newest = None;
+        for work in [Some(id.as_str()), run.as_deref()].into_iter().flatten() {
+            let row = partner_checkpoints::of(db, work)?;
+            newest = newest
+                .into_iter()
+                .chain(row.filter(|row| row.came_ms <= as_of_ms))
+                .max_by_key(|row: &partner_checkpoints::PartnerCheckpointRow| row.came_ms);
+        }
+        let path = format!("partner-checkpoints/{id}.note");
+        files.extend(
+            newest
+                .filter(|_| is_path(&path))
+                .map(|row| PackedFile::text(&path, row.note)),
+        );
+    }
+    Ok(files)
+}
+
+/// What a case has.
+pub(super) fn of_case(found: &Gathered, as_of_ms: i64) -> Option<PackedFile> {
+    let (case, items) = found.case.as_ref()?;
+    let items: Vec<Value> = items
+        .iter()
+        .map(|item| {
+            json!({ "kind": item.kind, "id": item.item, "added_at": rfc3339_ms(item.added_ms), "added_by": item.added_by })
+        })
+        .collect();
+    let closed_ms = case.closed_ms.filter(|ms| *ms <= as_of_ms);
+    let told = json!({
+        "id": case.id,
+        "name": case.name,
+        "opened_at": rfc3339_ms(case.opened_ms),
+        "opened_by": case.opened_by,
+        "closed_at": closed_ms.map(rfc3339_ms),
+        "items": items,
+    });
+    Some(PackedFile::text("case.json", format!("{told:#}\n")))
+}
+
+fn packed(folder: &str, id: &str, told: &Value) -> Option<PackedFile> {
+    let path = format!("{folder}/{id}.json");
+    is_path(&path).then(|| PackedFile::text(&path, format!("{told:#}\n")))
+}

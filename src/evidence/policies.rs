@@ -1,0 +1,119 @@
+//! The versions of rules that the entries of a packet cite, and the texts of those that this program or the store has.
+
+use super::entry::EvidenceEntry;
+use crate::audit::packet::archive::PackedFile;
+use crate::consent;
+use crate::error::Failure;
+use crate::exchange::retry;
+use crate::identity::Rules;
+use crate::release;
+use crate::secret::{hex, sha256};
+use crate::store::Db;
+use crate::store::policies::{self, MATCHING};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The index of cited versions and tables.
+const INDEX: &str = "policies.json";
+
+/// How often something is cited.
+struct Cited {
+    entries: u64,
+    first_index: u64,
+    last_index: u64,
+}
+
+/// The files about policies: the index first, then each text once.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn files(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<PackedFile>, Failure> {
+    let (mut versions, mut tables) = (BTreeMap::new(), BTreeMap::new());
+    for entry in entries {
+        if let Some(version) = entry.text("/policy_version") {
+            note(&mut versions, version.to_owned(), entry.index);
+        }
+        for (name, digest) in entry.facts["tables"].as_object().into_iter().flatten() {
+            let digest = digest.as_str().unwrap_or_default().to_owned();
+            note(&mut tables, (name.clone(), digest), entry.index);
+        }
+    }
+    let known = match versions.is_empty() {
+        true => Vec::new(),
+        false => matching(db)?,
+    };
+    let mut texts: Vec<PackedFile> = Vec::new();
+    let mut keep = |kind: &str, text: Option<String>| {
+        let text = text?;
+        let digest = hex(&sha256(text.as_bytes()));
+        let path = format!("policies/{kind}-{}.txt", &digest[..16]);
+        if !texts.iter().any(|file| file.path == path) {
+            texts.push(PackedFile::text(&path, text));
+        }
+        Some(path)
+    };
+    let mut told = Vec::new();
+    for (version, cited) in &versions {
+        let (kind, text) = version_text(version, &known);
+        told.push(json!({ "version": version, "kind": kind, "text": keep(kind, text), "cited": cited.told() }));
+    }
+    let mut told_tables = Vec::new();
+    for ((name, digest), cited) in &tables {
+        let text = table_text(name, digest);
+        told_tables.push(json!({ "table": name, "sha256": digest, "text": keep(name, text), "cited": cited.told() }));
+    }
+    let index = json!({ "versions": told, "tables": told_tables });
+    let mut files = vec![PackedFile::text(INDEX, format!("{index:#}\n"))];
+    files.append(&mut texts);
+    Ok(files)
+}
+
+fn note<K: Ord>(all: &mut BTreeMap<K, Cited>, key: K, index: u64) {
+    let cited = all.entry(key).or_insert(Cited {
+        entries: 0,
+        first_index: index,
+        last_index: index,
+    });
+    cited.entries += 1;
+    cited.last_index = index;
+}
+
+impl Cited {
+    fn told(&self) -> Value {
+        json!({ "entries": self.entries, "first_index": self.first_index, "last_index": self.last_index })
+    }
+}
+
+/// The rules of matching that can be told by the name of their version.
+fn matching(db: &mut Db) -> Result<Vec<Rules>, Failure> {
+    let mut known: Vec<Rules> = ["safe", "balanced"].into_iter().map(Rules::shipped).collect();
+    for row in policies::list(db, MATCHING)? {
+        known.extend(Rules::parse(&row.body).ok());
+    }
+    Ok(known)
+}
+
+/// The kind of a version, and its text if it is known.
+fn version_text(version: &str, known: &[Rules]) -> (&'static str, Option<String>) {
+    if version == consent::TABLE_VERSION {
+        return ("consent", Some(consent::table_text()));
+    }
+    if version == release::POLICY {
+        return ("release", Some(release::policy_text()));
+    }
+    if version.starts_with("default-") {
+        return ("retry", (version == retry::version()).then(retry::text));
+    }
+    let rules = known.iter().find(|rules| rules.version == version);
+    ("matching", rules.map(Rules::text))
+}
+
+/// The text of a table with this digest, if this program has it.
+fn table_text(name: &str, digest: &str) -> Option<String> {
+    let text = match name {
+        "consent" => consent::table_text(),
+        "release" => release::policy_text(),
+        _ => return None,
+    };
+    (hex(&sha256(text.as_bytes())) == digest).then_some(text)
+}

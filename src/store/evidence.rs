@@ -1,0 +1,220 @@
+//! Evidence packets that were asked for, and the bytes of those that were made.
+//!
+//! A packet is asked for once and made once; what was made never changes. This module does not know what is inside.
+
+use super::Db;
+use super::many::insert;
+use super::schema::{evidence_member, evidence_packet, evidence_piece};
+use crate::error::{Failure, Fault};
+use diesel::prelude::*;
+
+/// The state of a packet that is not made yet.
+pub const WAITING: &str = "waiting";
+/// The state of a packet that can be had.
+pub const MADE: &str = "made";
+/// The state of a packet that cannot be made.
+pub const FAILED: &str = "failed";
+
+/// The state of a packet whose bytes were erased with a member.
+pub const ERASED: &str = "erased";
+
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A row of `evidence_packet`.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = evidence_packet, treat_none_as_default_value = false)]
+#[allow(missing_docs)] // the columns, as the migrations tell them
+pub struct PacketRow {
+    pub id: String,
+    pub kind: String,
+    pub subject: Option<String>,
+    pub from_ms: Option<i64>,
+    pub to_ms: Option<i64>,
+    pub at_note: Option<String>,
+    pub asked_by: String,
+    pub asked_us: i64,
+    pub state: String,
+    pub fault: Option<String>,
+    pub size: Option<i64>,
+    pub entries: Option<i64>,
+    pub bytes: Option<i64>,
+    pub sha256: Option<String>,
+    pub made_ms: Option<i64>,
+}
+
+/// A row of `evidence_member`.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = evidence_member)]
+struct MemberRow<'a> {
+    patient_id: &'a str,
+    packet_id: &'a str,
+}
+
+/// What is known of a packet once it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeFigures {
+    /// How many entries its checkpoint covers.
+    pub size: i64,
+    /// How many entries it has.
+    pub entries: i64,
+    /// SHA-256 of it, hexadecimal.
+    pub sha256: String,
+    /// When, UTC milliseconds.
+    pub made_ms: i64,
+}
+
+/// Inserts a packet that was asked for.
+///
+/// # Errors
+/// Those of the database.
+pub fn ask(db: &mut Db, row: &PacketRow) -> Result<(), Failure> {
+    diesel::insert_into(evidence_packet::table).values(row).execute(db)?;
+    Ok(())
+}
+
+/// Returns a packet.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, id: &str) -> Result<Option<PacketRow>, Failure> {
+    Ok(evidence_packet::table
+        .find(id)
+        .select(PacketRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
+/// Returns the packets after `after`, oldest first: a page, and one more row when there is a next page.
+///
+/// # Errors
+/// Those of the database.
+pub fn page(db: &mut Db, after: &str, limit: i64) -> Result<Vec<PacketRow>, Failure> {
+    Ok(evidence_packet::table
+        .filter(evidence_packet::id.gt(after))
+        .order(evidence_packet::id)
+        .limit(super::ops_queries::fetched(limit))
+        .select(PacketRow::as_select())
+        .load(db)?)
+}
+
+/// Returns the newest packet of a kind and subject that was made.
+///
+/// # Errors
+/// Those of the database.
+pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow>, Failure> {
+    Ok(evidence_packet::table
+        .filter(evidence_packet::subject.eq(subject))
+        .filter(evidence_packet::kind.eq(kind))
+        .filter(evidence_packet::state.eq(MADE))
+        .order(evidence_packet::id.desc())
+        .select(PacketRow::as_select())
+        .first(db)
+        .optional()?)
+}
+
+/// Stores what was made of a packet that waits, and of which Patients it tells. Returns whether it waited: what was made before stays.
+///
+/// # Errors
+/// Those of the database.
+pub fn made(
+    db: &mut Db,
+    id: &str,
+    figures: &MadeFigures,
+    (bytes, patients): (&[u8], &[String]),
+) -> Result<bool, Failure> {
+    let waits = evidence_packet::table
+        .find(id)
+        .filter(evidence_packet::state.eq(WAITING));
+    let moved = diesel::update(waits)
+        .set((
+            evidence_packet::state.eq(MADE),
+            evidence_packet::size.eq(figures.size),
+            evidence_packet::entries.eq(figures.entries),
+            evidence_packet::bytes.eq(i64::try_from(bytes.len()).unwrap_or(i64::MAX)),
+            evidence_packet::sha256.eq(&figures.sha256),
+            evidence_packet::made_ms.eq(figures.made_ms),
+        ))
+        .execute(db)?;
+    if moved == 0 {
+        return Ok(false);
+    }
+    let members: Vec<MemberRow<'_>> = patients
+        .iter()
+        .map(|patient_id| MemberRow {
+            patient_id,
+            packet_id: id,
+        })
+        .collect();
+    insert!(db, evidence_member::table, members);
+    for (no, piece) in (0_i64..).zip(bytes.chunks(PIECE_BYTES)) {
+        diesel::insert_into(evidence_piece::table)
+            .values((
+                evidence_piece::packet_id.eq(id),
+                evidence_piece::no.eq(no),
+                evidence_piece::content.eq(piece),
+            ))
+            .execute(db)?;
+    }
+    Ok(true)
+}
+
+/// Notes that a packet that waits cannot be made. Returns whether it waited.
+///
+/// # Errors
+/// Those of the database.
+pub fn failed(db: &mut Db, id: &str, fault: &str, now_ms: i64) -> Result<bool, Failure> {
+    let waits = evidence_packet::table
+        .find(id)
+        .filter(evidence_packet::state.eq(WAITING));
+    let moved = diesel::update(waits)
+        .set((
+            evidence_packet::state.eq(FAILED),
+            evidence_packet::fault.eq(fault),
+            evidence_packet::made_ms.eq(now_ms),
+        ))
+        .execute(db)?;
+    Ok(moved == 1)
+}
+
+/// Returns the bytes of a packet that was made.
+///
+/// # Errors
+/// [`Fault::StoreDamaged`] when a piece is missing; those of the database.
+pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
+    let pieces: Vec<Vec<u8>> = evidence_piece::table
+        .filter(evidence_piece::packet_id.eq(&row.id))
+        .order(evidence_piece::no)
+        .select(evidence_piece::content)
+        .load(db)?;
+    let bytes = pieces.concat();
+    match i64::try_from(bytes.len()).ok() == row.bytes {
+        true => Ok(bytes),
+        false => Err(Failure::new(Fault::StoreDamaged).because("an evidence packet lacks a piece")),
+    }
+}
+
+/// Erases the bytes of all packets that tell of a Patient; their rows stay, without the Patient's id. Returns how many they were.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_of(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
+    let packets: Vec<String> = evidence_member::table
+        .filter(evidence_member::patient_id.eq(patient_id))
+        .select(evidence_member::packet_id)
+        .load(db)?;
+    for some in packets.chunks(super::many::ROWS) {
+        diesel::delete(evidence_piece::table.filter(evidence_piece::packet_id.eq_any(some))).execute(db)?;
+        diesel::delete(evidence_member::table.filter(evidence_member::packet_id.eq_any(some))).execute(db)?;
+        diesel::update(evidence_packet::table.filter(evidence_packet::id.eq_any(some)))
+            .set(evidence_packet::state.eq(ERASED))
+            .execute(db)?;
+    }
+    diesel::update(evidence_packet::table.filter(evidence_packet::subject.eq(patient_id)))
+        .set((
+            evidence_packet::subject.eq(None::<String>),
+            evidence_packet::state.eq(ERASED),
+        ))
+        .execute(db)?;
+    Ok(packets.len())
+}
