@@ -139,7 +139,10 @@ impl AuditArgs {
 
     /// Whether the command only reads the store.
     pub fn reads(&self) -> bool {
-        !matches!(&self.command, AuditCommand::Packet(_) | AuditCommand::EraseSubject { .. })
+        !matches!(
+            &self.command,
+            AuditCommand::Packet(_) | AuditCommand::EraseSubject { .. }
+        )
     }
 
     /// The member that the command names.

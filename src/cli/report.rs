@@ -49,7 +49,9 @@ fn next(failure: &Failure) -> &str {
 
 fn exit(fault: Fault) -> Exit {
     match fault {
-        Fault::StoreBusy | Fault::Overloaded | Fault::StoreSlow | Fault::ErasureWaits | Fault::PacketNotMade => Exit::Busy,
+        Fault::StoreBusy | Fault::Overloaded | Fault::StoreSlow | Fault::ErasureWaits | Fault::PacketNotMade => {
+            Exit::Busy
+        }
         Fault::ConfigInvalid
         | Fault::PartnerInvalid
         | Fault::DurabilityUnsafe

@@ -42,7 +42,9 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         PolicyImported | PolicyProposed | PolicyActivated | PolicyRolledBack | PolicyShadowStarted => {
             Stays(RowKind::PolicyVersion)
         }
-        PolicyApproved | PolicyWithdrawn => None("the act on a policy that it is about has its own entry, and a row as long as the store"),
+        PolicyApproved | PolicyWithdrawn => {
+            None("the act on a policy that it is about has its own entry, and a row as long as the store")
+        }
         BulkBegun => Goes(RowKind::BulkJob),
         BulkAcknowledged => Goes(RowKind::Acknowledgement),
         DisclosureBegun | DisclosureCompleted => {
@@ -101,7 +103,9 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         JobReplayed => None("a job is deleted when it is done"),
         RetentionDeleted => None("what it is about is deleted"),
         EvidenceAsked | EvidenceMade | EvidenceFailed => None("packets are erased with members"),
-        CaseOpened | CaseAdded | CaseClosed => None("a case is a list of what was asked for, and is not a record of a person"),
+        CaseOpened | CaseAdded | CaseClosed => {
+            None("a case is a list of what was asked for, and is not a record of a person")
+        }
         MemberErased => None("what it is about is deleted"),
         HoldPlaced | HoldReleased => None("a hold that was released is not asked for"),
         ControlsRan => None("only the last run of each control has a row"),

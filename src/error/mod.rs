@@ -9,5 +9,5 @@ mod texts;
 
 pub use failure::Failure;
 pub use fault::Fault;
-pub use texts::{HEAD as ERROR_TEXTS_HEAD, text_for};
 pub use row::{ActWithin, FaultOwner, FaultRow, Retry, Severity};
+pub use texts::{HEAD as ERROR_TEXTS_HEAD, text_for};

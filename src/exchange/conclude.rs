@@ -198,7 +198,13 @@ impl PositionUnder<'_> {
                 failure,
                 retry_after_ms,
                 ..
-            } => self.failed(step, self.tables.class_of(*failure), theirs(*retry_after_ms), now_ms, unit),
+            } => self.failed(
+                step,
+                self.tables.class_of(*failure),
+                theirs(*retry_after_ms),
+                now_ms,
+                unit,
+            ),
             StepEnd::Refused { fault } => self.over(ExchangeEvent::PartnerRefused, "refused", *fault),
             StepEnd::OurFault { fault } => self.parked("our-fault", *fault),
             StepEnd::OwnTrouble { fault } => self.own_trouble(step, *fault, now_ms, unit),
@@ -206,15 +212,17 @@ impl PositionUnder<'_> {
                 then: Then::Review,
                 ..self.over(ExchangeEvent::Ambiguous, "no-match", Fault::SeveralThere)
             },
-            StepEnd::NoMatch { several: false } => match retry::next_round_ms(self.tables.rule(self.at), self.round, None) {
-                Some(wait_ms) => self.next_round(
-                    ExchangeEvent::NoMatch,
-                    "no-match",
-                    Fault::NoMatchThere,
-                    now_ms + wait_ms,
-                ),
-                None => self.over(ExchangeEvent::Unmatched, "no-match", Fault::NoMatchThere),
-            },
+            StepEnd::NoMatch { several: false } => {
+                match retry::next_round_ms(self.tables.rule(self.at), self.round, None) {
+                    Some(wait_ms) => self.next_round(
+                        ExchangeEvent::NoMatch,
+                        "no-match",
+                        Fault::NoMatchThere,
+                        now_ms + wait_ms,
+                    ),
+                    None => self.over(ExchangeEvent::Unmatched, "no-match", Fault::NoMatchThere),
+                }
+            }
             StepEnd::NotYet { retry_after_ms } => {
                 match retry::next_round_ms(self.tables.rule(self.at), self.round, *retry_after_ms) {
                     Some(wait_ms) => {
@@ -275,14 +283,7 @@ impl PositionUnder<'_> {
         }
     }
 
-    fn failed(
-        &self,
-        step: StepName,
-        class: &FailureRule,
-        whose: WhoseFailure,
-        now_ms: i64,
-        unit: f64,
-    ) -> Conclusion {
+    fn failed(&self, step: StepName, class: &FailureRule, whose: WhoseFailure, now_ms: i64, unit: f64) -> Conclusion {
         let failed = self.failed + 1;
         let (fault, over, retry_after_ms) = match whose {
             WhoseFailure::Theirs { retry_after_ms } => (Fault::PartnerUnreachable, Fault::AttemptsOver, retry_after_ms),

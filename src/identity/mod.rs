@@ -16,8 +16,8 @@ pub use causeway_identity::rules::RuleRow;
 pub use causeway_identity::search::{SearchBasis, search};
 pub use causeway_identity::text::{code, fold};
 pub use causeway_identity::{
-    DecidedAgain, Decision, OutcomeKind, RecordedCandidate, RecordedDecision, decide_again, FORMAT as PROFILE_FORMAT, Facts, Field, Gender, Guard, Level, Levels, MatchOutcome, MatchingPolicy, Person,
-    Point, Profile, decide,
+    DecidedAgain, Decision, FORMAT as PROFILE_FORMAT, Facts, Field, Gender, Guard, Level, Levels, MatchOutcome,
+    MatchingPolicy, OutcomeKind, Person, Point, Profile, RecordedCandidate, RecordedDecision, decide, decide_again,
 };
 pub use keys::{KeyHasher, LookupKey};
 pub use people::{Systems, of_record, of_request};

@@ -20,7 +20,9 @@ pub use difference::{KeyChange, difference};
 pub use error_texts::{check_error_texts, no_error_texts};
 pub use hand::PolicyHand;
 pub use keyed::{KeyedLine, keyed};
-pub use kind::{BuiltIn, CITED_DIGITS, CheckText, KindRow, KindScope, KindTable, LineForm, PolicyKind, TextError, row_of};
+pub use kind::{
+    BuiltIn, CITED_DIGITS, CheckText, KindRow, KindScope, KindTable, LineForm, PolicyKind, TextError, row_of,
+};
 pub use shadow::{ShadowReport, report, start_shadow, stop_shadow};
 pub use standing::VersionState;
 pub use survivorship::{adopt, survivorship};
