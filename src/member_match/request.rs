@@ -301,5 +301,8 @@ fn may_be_patient(performer: &Reference) -> bool {
 }
 
 #[cfg(test)]
+#[path = "request_refusal_tests.rs"]
+mod refusal_tests;
+#[cfg(test)]
 #[path = "request_tests.rs"]
 mod tests;

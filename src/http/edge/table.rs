@@ -347,5 +347,8 @@ impl Drop for ConnectionPlace {
 }
 
 #[cfg(test)]
+#[path = "table_handshake_tests.rs"]
+mod handshake_tests;
+#[cfg(test)]
 #[path = "table_tests.rs"]
 mod tests;

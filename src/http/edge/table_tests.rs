@@ -5,23 +5,23 @@ use crate::config::Config;
 use crate::error::Fault;
 use crate::http::edge::Queued;
 
-fn edge(change: impl FnOnce(&mut LimitsConfig)) -> Edge {
+pub(super) fn edge(change: impl FnOnce(&mut LimitsConfig)) -> Edge {
     let mut limits = Config::load(None, []).expect("defaults").limits;
     change(&mut limits);
     Edge::new(limits)
 }
 
-fn address(n: u32) -> Option<IpAddr> {
+pub(super) fn address(n: u32) -> Option<IpAddr> {
     Some(IpAddr::from((0x0a00_0000 + n).to_be_bytes()))
 }
 
 /// Addresses that are each in a network (/24) of their own.
-fn apart(n: u32) -> Option<IpAddr> {
+pub(super) fn apart(n: u32) -> Option<IpAddr> {
     address(n * 256)
 }
 
 /// Opens `many` connections from one address and returns those that were accepted and not closed for later ones.
-fn opened(edge: &Edge, n: u32, many: usize) -> Vec<ConnectionPlace> {
+pub(super) fn opened(edge: &Edge, n: u32, many: usize) -> Vec<ConnectionPlace> {
     let mut places: Vec<ConnectionPlace> = (0..many).filter_map(|_| edge.admit(address(n)).ok()).collect();
     places.retain(ConnectionPlace::is_in);
     places
@@ -121,53 +121,6 @@ fn t_b06_at_a_partners_address_the_oldest_that_is_no_partners_goes() {
     let others = strangers(&edge, 2, 64);
     assert_eq!(edge.admit(address(2)).err(), Some(Reason::Address));
     assert!(others.iter().all(ConnectionPlace::is_in));
-}
-
-#[tokio::test]
-async fn t_b06_at_a_partners_address_a_handshake_outlives_hundreds_of_newer_ones() {
-    let edge = edge(|limits| limits.connection_rate = 1_000_000);
-    let partner = edge.admit(address(1)).expect("room");
-    assert!(partner.prove("partner"));
-    let short = Duration::from_millis(1);
-    let fresh = edge.admit(address(1)).expect("room");
-    assert!(fresh.handshake(short).await.is_some());
-    // A stranger behind the same router begins handshakes and ends none.
-    let mut stalled = Vec::new();
-    for n in 0..240 {
-        let place = edge.admit(address(1)).expect("room");
-        let handshake = place.handshake(short).await;
-        assert!(handshake.is_some(), "each one has its place: {n}");
-        stalled.push((place, handshake));
-    }
-    let next = edge.admit(address(1)).expect("room");
-    assert!(next.handshake(short).await.is_some() && fresh.is_in() && next.is_in());
-    // Silent ones that had their time go first, and a young one does not go for older handshakes.
-    let silent = opened(&edge, 1, 270);
-    assert_eq!(silent.len(), 270);
-    let late = edge.admit(address(1)).expect("room");
-    assert!(!fresh.is_in() && silent[0].is_in() && late.is_in(), "the oldest went");
-    tokio::time::sleep(Duration::from_millis(250)).await;
-    let later = edge.admit(address(1)).expect("room");
-    assert!(later.is_in() && !silent[0].is_in() && silent[1].is_in() && stalled[0].0.is_in());
-}
-
-#[tokio::test]
-async fn t_b06_handshakes_at_one_partners_address_have_a_rate_that_is_its_own() {
-    let edge = edge(|limits| limits.handshake_rate = 10);
-    shown(&edge, "partner", 1..=1);
-    shown(&edge, "other", 2..=2);
-    let wait = Duration::from_secs(3);
-    let places: Vec<ConnectionPlace> = (0..40).map(|_| edge.admit(address(1)).expect("room")).collect();
-    let begun = tokio::time::Instant::now();
-    let done = futures_util::future::join_all(places.iter().map(|place| place.handshake(wait))).await;
-    let done = done.into_iter().flatten().count();
-    assert!(
-        (20..=23).contains(&done),
-        "ten at once, and what comes in a quarter of a second: {done}"
-    );
-    assert!(begun.elapsed() < Duration::from_secs(1), "nobody waits longer");
-    let other = edge.admit(address(2)).expect("room");
-    assert!(other.handshake(Duration::from_millis(1)).await.is_some());
 }
 
 #[test]
@@ -297,131 +250,8 @@ fn t_b07_the_networks_of_one_site_are_not_as_many_strangers() {
     drop((held, in_flight));
 }
 
-#[tokio::test]
-async fn t_b06_first_handshakes_of_one_sites_networks_are_few() {
-    let edge = edge(|limits| limits.handshake_rate = 10);
-    let at = |site: u16, n: u16| Some(IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]));
-    // More networks than there are turns of those that had none lately.
-    for n in 0..52 {
-        let place = edge.admit(at(1, n)).expect("room");
-        assert!(place.handshake(Duration::from_millis(500)).await.is_some(), "{n}");
-    }
-    let short = Duration::from_millis(1);
-    let again = edge.admit(at(1, 100)).expect("room");
-    assert!(
-        again.handshake(short).await.is_none(),
-        "it waits with those of its site"
-    );
-    let fresh = edge.admit(at(2, 1)).expect("room");
-    assert!(fresh.handshake(short).await.is_some(), "another site");
-}
-
-#[tokio::test]
-async fn t_b06_first_handshakes_of_one_ipv4_network_leave_other_networks_their_turn() {
-    let edge = edge(|limits| limits.handshake_rate = 10);
-    // More new addresses than there are turns of those that had none lately.
-    for n in 0..52 {
-        let place = edge.admit(address(n)).expect("room");
-        assert!(place.handshake(Duration::from_millis(500)).await.is_some(), "{n}");
-    }
-    let short = Duration::from_millis(1);
-    let again = edge.admit(address(100)).expect("room");
-    assert!(
-        again.handshake(short).await.is_none(),
-        "it waits with those of its network"
-    );
-    let fresh = edge.admit(apart(1)).expect("room");
-    assert!(fresh.handshake(short).await.is_some(), "another network");
-}
-
-#[tokio::test]
-async fn t_b06_handshakes_of_all_fresh_addresses_have_a_rate_and_wait_for_their_turn() {
-    let edge = edge(|limits| limits.handshake_rate = 10);
-    let (begun, wait) = (tokio::time::Instant::now(), Duration::from_secs(1));
-    let places: Vec<ConnectionPlace> = (0..60).map(|n| edge.admit(apart(n)).expect("room")).collect();
-    let done = futures_util::future::join_all(places.iter().map(|place| place.handshake(wait))).await;
-    let done = done.into_iter().flatten().count();
-    assert!(
-        (49..=52).contains(&done),
-        "four times the rate at once, and what comes in a second: {done}"
-    );
-    assert!(begun.elapsed() >= Duration::from_millis(900));
-    let proven = edge.admit(apart(200)).expect("room");
-    proven.prove_address("partner");
-    assert!(
-        proven.handshake(Duration::from_millis(1)).await.is_some(),
-        "where a partner was seen"
-    );
-}
-
-#[tokio::test]
-async fn t_b06_an_address_without_a_handshake_waits_for_no_flood_of_those_that_had_some() {
-    let edge = edge(|limits| limits.handshake_rate = 10);
-    // The first handshake of each, and then more than may come at once.
-    for n in (0..10).chain((0..10).cycle().take(45)) {
-        let place = edge.admit(apart(n)).expect("room");
-        let wait = Duration::from_millis(500);
-        assert!(place.handshake(wait).await.is_some(), "{n}");
-    }
-    let again = edge.admit(apart(1)).expect("room");
-    let fresh = edge.admit(apart(90)).expect("room");
-    let short = Duration::from_millis(1);
-    assert!(again.handshake(short).await.is_none(), "it waits");
-    assert!(fresh.handshake(short).await.is_some(), "it does not");
-    let soon = edge.admit(apart(90)).expect("room");
-    assert!(soon.handshake(short).await.is_none(), "its second one");
-}
-
-#[tokio::test]
-async fn t_b06_who_goes_while_it_waits_for_its_handshake_gives_its_turn_back() {
-    let edge = edge(|limits| limits.handshake_rate = 10);
-    let wait = Duration::from_secs(3);
-    let used: Vec<ConnectionPlace> = (0..40).map(|n| edge.admit(apart(n)).expect("room")).collect();
-    for place in &used {
-        assert!(place.handshake(wait).await.is_some(), "at once");
-    }
-    // Thirty turns are all that come within the time that a client is waited for. All of these wait at once and go at once, so that a busy
-    // machine gives a turn to few of them.
-    let gone: Vec<ConnectionPlace> = (50..80).map(|n| edge.admit(apart(n)).expect("room")).collect();
-    let waiting = futures_util::future::join_all(gone.iter().map(|place| place.handshake(wait)));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err(),
-        "they wait for their turns, and go"
-    );
-    let late = edge.admit(apart(90)).expect("room");
-    let begun = tokio::time::Instant::now();
-    assert!(late.handshake(wait).await.is_some());
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-}
-
-#[tokio::test]
-async fn t_b06_one_address_never_has_more_than_its_share_of_handshakes() {
-    let edge = edge(|limits| {
-        limits.handshakes = 24;
-        limits.handshakes_per_address = 16;
-    });
-    let silent = opened(&edge, 1, 64);
-    let wait = Duration::from_millis(5);
-    let mut held = Vec::new();
-    for place in &silent {
-        held.extend(place.handshake(wait).await);
-    }
-    assert_eq!(held.len(), 16);
-    let fresh = edge.admit(address(2)).expect("room");
-    assert!(fresh.handshake(wait).await.is_some());
-    // When all places are taken, a proven address still has its own.
-    let others = opened(&edge, 3, 16);
-    for place in &others {
-        held.extend(place.handshake(wait).await);
-    }
-    assert_eq!(held.len(), 24);
-    assert!(fresh.handshake(wait).await.is_none());
-    fresh.prove_address("partner");
-    assert!(fresh.handshake(wait).await.is_some());
-}
-
 /// Shows a partner at each of these addresses.
-fn shown(edge: &Edge, partner: &str, addresses: std::ops::RangeInclusive<u32>) {
+pub(super) fn shown(edge: &Edge, partner: &str, addresses: std::ops::RangeInclusive<u32>) {
     for n in addresses {
         let place = edge.admit(address(n)).expect("room");
         assert!(place.prove(partner));
@@ -470,28 +300,6 @@ fn t_b07_where_all_are_in_partners_shares_the_oldest_of_the_largest_share_goes()
     let fresh = edge.admit(address(20)).expect("room for a fresh address");
     assert!(fresh.is_in() && !held[0].is_in() && held[1].is_in());
     assert!(plain.iter().all(ConnectionPlace::is_in));
-}
-
-#[tokio::test]
-async fn t_b06_handshakes_at_all_addresses_of_a_partner_keep_no_fresh_address_out() {
-    let edge = edge(|limits| {
-        limits.connections = 400;
-        limits.connections_per_partner = 20;
-        limits.connection_rate = 1_000_000;
-    });
-    shown(&edge, "hostile", 1..=10);
-    let mut busy = Vec::new();
-    for n in 1..=10 {
-        for place in opened(&edge, n, 16) {
-            let handshake = place.handshake(Duration::from_millis(1)).await;
-            busy.push((place, handshake));
-        }
-    }
-    for n in 50..90 {
-        let fresh = edge.admit(address(n)).expect("room for a fresh address");
-        assert!(fresh.is_in());
-        fresh.settle(None).expect("room");
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod keysets;
 pub(crate) mod made;
 mod refusals;
 mod requests;
+mod token_rights;
 mod tokens;
 
 use crate::clock::Clock;
