@@ -1,6 +1,6 @@
 //! Tests in which order, and how fast, the edge does the handshakes of strangers, without sockets.
 
-use super::tests::{address, apart, edge, shown};
+use super::tests::{address, apart, edge, opened, shown};
 use super::*;
 
 #[tokio::test]

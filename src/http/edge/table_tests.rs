@@ -21,7 +21,7 @@ pub(super) fn apart(n: u32) -> Option<IpAddr> {
 }
 
 /// Opens `many` connections from one address and returns those that were accepted and not closed for later ones.
-fn opened(edge: &Edge, n: u32, many: usize) -> Vec<ConnectionPlace> {
+pub(super) fn opened(edge: &Edge, n: u32, many: usize) -> Vec<ConnectionPlace> {
     let mut places: Vec<ConnectionPlace> = (0..many).filter_map(|_| edge.admit(address(n)).ok()).collect();
     places.retain(ConnectionPlace::is_in);
     places

@@ -3,7 +3,7 @@
 use super::*;
 use crate::security::{introspect, revoke};
 use crate::store::Db;
-use crate::store::schema::{access_token, compartment, consent, grants};
+use crate::store::schema::{compartment, consent, grants};
 use diesel::prelude::*;
 
 #[tokio::test]

@@ -173,6 +173,21 @@ fn progress_reaches_the_bytes_of_all_files_and_never_goes_back() {
     );
 }
 
+fn document(id: &str, patient: &str, binary: &str) -> String {
+    format!(
+        r#"{{"resourceType":"DocumentReference","id":"{id}","status":"current","subject":{{"reference":"Patient/{patient}"}},"content":[{{"attachment":{{"url":"Binary/{binary}"}}}}]}}"#
+    )
+}
+
+fn binary(id: &str, context: &str) -> String {
+    let context = if context.is_empty() {
+        String::new()
+    } else {
+        format!(r#""securityContext":{{"reference":"{context}"}},"#)
+    };
+    format!(r#"{{"resourceType":"Binary","id":"{id}",{context}"contentType":"text/plain","data":"bm90ZQ=="}}"#)
+}
+
 #[test]
 fn a_dry_run_reports_the_same_and_stores_nothing() {
     let lines = [

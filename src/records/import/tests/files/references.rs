@@ -201,21 +201,6 @@ fn one_id_of_two_servers_is_refused_unless_one_has_a_prefix() {
     }
 }
 
-fn document(id: &str, patient: &str, binary: &str) -> String {
-    format!(
-        r#"{{"resourceType":"DocumentReference","id":"{id}","status":"current","subject":{{"reference":"Patient/{patient}"}},"content":[{{"attachment":{{"url":"Binary/{binary}"}}}}]}}"#
-    )
-}
-
-fn binary(id: &str, context: &str) -> String {
-    let context = if context.is_empty() {
-        String::new()
-    } else {
-        format!(r#""securityContext":{{"reference":"{context}"}},"#)
-    };
-    format!(r#"{{"resourceType":"Binary","id":"{id}",{context}"contentType":"text/plain","data":"bm90ZQ=="}}"#)
-}
-
 #[test]
 fn a_binary_stands_with_the_member_of_what_names_it_whatever_comes_first() {
     let parts = [patient("a", "x"), document("d", "a", "b"), binary("b", "")];
