@@ -70,7 +70,6 @@ pub fn member_of(command: &Command) -> Option<&str> {
         Command::Grant(args) => args.member(),
         Command::Records(args) => args.member(),
         Command::Retention(args) => args.member(),
-        Command::Audit(args) => args.member(),
         _ => None,
     }
 }

@@ -155,6 +155,7 @@ impl Drill {
             }),
             matching: Arc::default(),
             keeping: Arc::default(),
+            policy_four_eyes: false,
             review: ReviewTerms::default(),
             bell: WorkBell::default(),
         })

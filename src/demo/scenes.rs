@@ -3,6 +3,7 @@
 use super::explain::compared;
 use super::story::{Demo, expect};
 use super::twins::{BORN, FAMILY, SUBSCRIBER, TWINS, home};
+use crate::audit::{Object, OperatorNote};
 use crate::dev;
 use crate::error::{Failure, Fault};
 use crate::identity::fold;
@@ -63,7 +64,15 @@ impl Demo {
         };
         let request_id = self.ctx.ids.new_id(now_ms);
         let correlation = Correlation::of(request_id, crate::secret::random(), Some("demo-review"), None, None);
-        let view = review::viewed(&self.ctx, "reviewer", "demo-operator", &correlation, Some(&id));
+        let note = OperatorNote {
+            operator: "demo-operator".to_owned(),
+            reason: "The demo shows who it is about.".to_owned(),
+        };
+        let about = Object {
+            kind: "Review",
+            id: id.clone(),
+        };
+        let view = review::viewed(&self.ctx, "reviewer", note, &correlation, Some(about));
         self.ctx.store.reserved().write(view).await?;
         let wanted = id.clone();
         let shown = self

@@ -5,6 +5,7 @@ use crate::audit::packet::archive::PackedFile;
 use crate::consent;
 use crate::error::Failure;
 use crate::exchange::retry;
+use crate::exchange::step_table::STEP_RULES;
 use crate::identity::Rules;
 use crate::release;
 use crate::secret::{hex, sha256};
@@ -102,7 +103,10 @@ fn version_text(version: &str, known: &[Rules]) -> (&'static str, Option<String>
         return ("release", Some(release::policy_text()));
     }
     if version.starts_with("default-") {
-        return ("retry", (version == retry::version()).then(retry::text));
+        return (
+            "retry",
+            (version == retry::version()).then(|| retry::text(retry::FAILURE_RULES, STEP_RULES)),
+        );
     }
     let rules = known.iter().find(|rules| rules.version == version);
     ("matching", rules.map(Rules::text))

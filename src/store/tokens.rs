@@ -78,6 +78,20 @@ type HolderValues = (
     Option<String>,
 );
 
+/// [`HolderValues`], and the owner of a certificate.
+type OwnedValues = (
+    TokenRow,
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
 impl From<HolderValues> for Holder {
     fn from(values: HolderValues) -> Holder {
         let (token, client_id, npi, registered, status, mtls, version, spoken, error_texts) = values;
@@ -102,9 +116,9 @@ macro_rules! holders {
     };
 }
 
-/// The columns of [`HolderValues`].
+/// The columns of [`HolderValues`], and more.
 macro_rules! holder_columns {
-    ($at_ms:expr) => {
+    ($at_ms:expr $(, $more:expr)?) => {
         (
             TokenRow::as_select(),
             partner::client_id,
@@ -115,6 +129,7 @@ macro_rules! holder_columns {
             partner::version,
             TextInForce::<true> { at_ms: $at_ms },
             TextInForce::<false> { at_ms: $at_ms },
+            $($more,)?
         )
     };
 }
@@ -144,10 +159,12 @@ pub fn holder_and_owner(
 ) -> Result<Option<(Holder, Option<String>)>, Failure> {
     let Db::Pg(pg) = db else { return Ok(None) };
     let row = holders!(hash)
-        .select((holder_columns!(now_ms), Owner(uris)))
-        .get_result::<(HolderValues, Option<String>)>(pg)
+        .select(holder_columns!(now_ms, Owner(uris)))
+        .get_result::<OwnedValues>(pg)
         .optional()?;
-    Ok(row.map(|(values, owner)| (Holder::from(values), owner)))
+    Ok(row.map(|(token, a, b, c, d, e, version, f, g, owner)| {
+        (Holder::from((token, a, b, c, d, e, version, f, g)), owner)
+    }))
 }
 
 /// SQL expression: the id of the only partner to which one of these certificate names belongs.

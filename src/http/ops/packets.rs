@@ -28,7 +28,7 @@ pub(super) async fn ask(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let wanted: PacketAsked = asked.body()?;
     let by = WithdrawnBy::new(
         asked.operator.name.clone(),
-        asked.operator.role.name(),
+        asked.role.name(),
         &wanted.reason,
         asked.correlation(),
     )?;

@@ -127,7 +127,7 @@ fn hand(asked: &OpsRequest, reason: String) -> Result<PolicyHand, Failure> {
             operator: asked.operator.name.clone(),
             reason,
         },
-        role: asked.operator.role.name(),
+        role: asked.role.name(),
     })
 }
 

@@ -99,7 +99,7 @@ async fn one(asked: &OpsRequest, id: String) -> Result<JsonBody, Failure> {
 }
 
 fn by(asked: &OpsRequest, reason: &str) -> Result<HoldActor, Failure> {
-    let (operator, role) = (asked.operator.name.clone(), asked.operator.role.name());
+    let (operator, role) = (asked.operator.name.clone(), asked.role.name());
     HoldActor::new(operator, role, reason, asked.correlation())
 }
 

@@ -7,7 +7,6 @@ use super::admitted::{
     ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
     RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
-pub use super::admitted::{Asks, Sees};
 use crate::http::notice::EndNotice;
 use actix_web::HttpRequest;
 

@@ -91,6 +91,7 @@ impl Bed {
             review: ReviewTerms::default(),
             matching: Arc::default(),
             keeping: Arc::default(),
+            policy_four_eyes: false,
             bell: WorkBell::default(),
         };
         let files = LogFiles::new(store.place.folder.path().join("log"));

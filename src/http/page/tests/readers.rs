@@ -146,7 +146,8 @@ fn a_refused_form_keeps_what_was_typed_and_its_command_is_whole() {
 
 #[test]
 fn the_start_page_shows_a_visitor_what_there_is_and_is_small() {
-    let statement = crate::http::fhir::statement::capability_statement(BASE, "Old Payer", &crate::keeping::Periods::default());
+    let statement =
+        crate::http::fhir::statement::capability_statement(BASE, "Old Payer", &crate::keeping::Periods::default());
     let site = PageSite::new(BASE, statement.clone());
     let PageReader::Visitor {
         partner,
