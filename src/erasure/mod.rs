@@ -14,7 +14,7 @@ mod words;
 
 pub use job::ErasureStep;
 pub use kind::ERASE;
-pub use leave::{ErasureLeave, KEPT_MS, may_be_erased};
+pub use leave::{ErasureLeave, may_be_erased};
 pub use report::{ErasureReport, KeptBackup};
 pub use run::{ErasureWish, erase, finish};
 pub use steps::POINTS;

@@ -11,8 +11,11 @@ use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{self, NewJob};
+use crate::keeping::Periods;
+use crate::retention::hold;
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::{Db, entries, erased_entries, erased_record};
+use std::sync::Arc;
 
 /// When the job looks after an erasure that a command began, milliseconds: a command takes longer only with a very large store.
 const LATER_MS: i64 = 5 * 60_000;
@@ -42,7 +45,7 @@ pub fn erase(ctx: &Context, files: &BulkFiles, wish: &ErasureWish, dry_run: bool
     let now_ms = ctx.clock.now_ms();
     if dry_run {
         return ctx.store.read_blocking(|db| {
-            let leave = demand(db, wish, now_ms)?;
+            let leave = demand(db, wish, &ctx.keeping, now_ms)?;
             Ok(ErasureReport {
                 id: None,
                 ledger_entry: None,
@@ -78,12 +81,12 @@ fn until(leave: ErasureLeave) -> Option<String> {
 }
 
 /// Refuses what must not be erased.
-fn demand(db: &mut Db, wish: &ErasureWish, now_ms: i64) -> Result<ErasureLeave, Failure> {
+fn demand(db: &mut Db, wish: &ErasureWish, periods: &Periods, now_ms: i64) -> Result<ErasureLeave, Failure> {
     let patient = wish.patient_id.as_str();
     if !entries::is_member(db, patient)? && !erased_entries::is_known(db, patient)? {
         return Err(Fault::MemberUnknown.into());
     }
-    let leave = may_be_erased(db, patient, now_ms)?;
+    let leave = may_be_erased(db, patient, periods, now_ms)?;
     match leave {
         ErasureLeave::Held => return Err(Fault::ErasureHeld.into()),
         ErasureLeave::Kept { until_ms } if wish.legal_basis.is_none() => {
@@ -111,9 +114,11 @@ fn demand(db: &mut Db, wish: &ErasureWish, now_ms: i64) -> Result<ErasureLeave, 
 fn begin(ctx: &Context, wish: &ErasureWish) -> Result<(String, ErasureLeave), Failure> {
     let now_ms = ctx.clock.now_ms();
     let [id, entry_id, job_id] = [(); 3].map(|()| ctx.ids.new_id(now_ms));
-    let (own, wish) = (id.clone(), wish.clone());
+    let (own, wish, periods) = (id.clone(), wish.clone(), Arc::clone(&ctx.keeping));
     let leave = ctx.store.write_blocking(move |db| {
-        let leave = demand(db, &wish, now_ms)?;
+        // No erasure that looked before a hold was there begins after it.
+        hold::lock(db)?;
+        let leave = demand(db, &wish, &periods, now_ms)?;
         let counts = plan(db, &wish.patient_id, wish.with_record)?;
         let row = ErasureRow {
             id: own.clone(),

@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::jobs;
 use crate::records::erased::{RecordEraser, count_roster_anew};
 use crate::store::erasures::{self, ErasureRow};
-use crate::store::{Db, bulk, bulk_receipts, erased_entries, erased_record, group_ends};
+use crate::store::{Db, bulk, bulk_receipts, erased_entries, erased_record, evidence, group_ends};
 use crate::telemetry::Correlation;
 use std::time::Duration;
 
@@ -97,8 +97,11 @@ fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> R
         }
     }
     let own = patient.to_owned();
-    ctx.store
-        .write_blocking(move |db| erased_entries::close_shares(db, &own).map(drop))
+    ctx.store.write_blocking(move |db| {
+        // Packets of evidence open entries too.
+        evidence::erase_of(db, &own)?;
+        erased_entries::close_shares(db, &own).map(drop)
+    })
 }
 
 /// Ends the runs of partners whose files may have something of the member, and removes the files.
