@@ -7,7 +7,7 @@ use super::OpsPage;
 use super::detail::DecisionDetail;
 use super::disclosures::{Accounts, Ends};
 use super::entry::EntryFacts;
-use super::trace_item::{About, Count, Disclosed, TraceItem};
+use super::trace_item::{About, Count, Disclosed, TraceItem, refusals};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::ids::{is_correlation_id, is_fhir_id};
@@ -386,27 +386,9 @@ fn text_of(code: &str) -> Option<&'static str> {
     Some(fault.row().text)
 }
 
-/// So many refusals in words.
-fn refusals(which: &str, number: u64) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {which}refusal{plural}", grouped(number))
-}
-
-/// A number with commas between its thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::trace_item::grouped;
     use super::*;
 
     #[test]

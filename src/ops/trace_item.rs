@@ -156,3 +156,22 @@ impl TraceItem {
         }
     }
 }
+
+/// So many refusals in words.
+pub(super) fn refusals(which: &str, number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {which}refusal{plural}", grouped(number))
+}
+
+/// A number with commas between its thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
