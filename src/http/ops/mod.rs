@@ -18,6 +18,7 @@ mod retention;
 mod reviews;
 mod rights;
 mod ring;
+mod route;
 pub mod table;
 
 pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};

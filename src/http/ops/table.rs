@@ -7,94 +7,15 @@ use super::admitted::{
     ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
     RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
-use crate::http::notice::EndNotice;
+use super::route::{act, get, list, post, reasoned, says_why};
 use actix_web::HttpRequest;
 
 pub use super::admitted::{Asks, ReasonRule, Sees, Shows};
 pub use super::call::OpsCall;
+pub use super::route::{CURSOR, OpsRoute};
 
 /// Where the routes for machines begin.
 pub const BASE: &str = "/ops/v1";
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct OpsRoute {
-    /// HTTP method; GET serves HEAD too.
-    pub method: &'static str,
-    /// Path from the server's root.
-    pub path: &'static str,
-    /// What it does.
-    pub call: OpsCall,
-    /// Who may ask for it.
-    pub asks: Asks,
-    /// Where who asks says why.
-    pub reason: ReasonRule,
-    /// The parameters it takes; any other is refused.
-    pub parameters: &'static [&'static str],
-    /// The members of its body, if it takes one; any other is refused.
-    pub body: Option<&'static str>,
-    /// What it answers, in one line.
-    pub text: &'static str,
-    /// The notice that it ends, if it does.
-    pub ends: Option<EndNotice>,
-}
-
-impl OpsRoute {
-    /// Whether somebody who is shown so much is let in only with a reason in the header.
-    pub fn needs_reason(&self, sees: Sees) -> bool {
-        match self.reason {
-            ReasonRule::WherePersonal => sees.shows() == Shows::Personal,
-            ReasonRule::Header => true,
-            ReasonRule::Body => false,
-        }
-    }
-}
-
-/// The page after this one; documented for all lists at once.
-pub const CURSOR: &str = "cursor";
-
-const fn get(path: &'static str, call: OpsCall, asks: Asks, text: &'static str) -> OpsRoute {
-    OpsRoute {
-        method: "GET",
-        path,
-        call,
-        asks,
-        reason: ReasonRule::WherePersonal,
-        parameters: &[],
-        body: None,
-        text,
-        ends: None,
-    }
-}
-
-const fn says_why(reason: ReasonRule, route: OpsRoute) -> OpsRoute {
-    OpsRoute { reason, ..route }
-}
-
-const fn list(
-    path: &'static str,
-    call: OpsCall,
-    asks: Asks,
-    parameters: &'static [&'static str],
-    text: &'static str,
-) -> OpsRoute {
-    OpsRoute {
-        parameters,
-        ..get(path, call, asks, text)
-    }
-}
-
-const fn post(path: &'static str, call: OpsCall, asks: Asks, body: &'static str, text: &'static str) -> OpsRoute {
-    OpsRoute {
-        method: "POST",
-        body: Some(body),
-        ..get(path, call, asks, text)
-    }
-}
-
-const fn act(path: &'static str, call: OpsCall, text: &'static str) -> OpsRoute {
-    says_why(ReasonRule::Body, post(path, call, OPERATOR, "a reason", text))
-}
 
 /// Every route of the operations side.
 pub const OPS_ROUTES: &[OpsRoute] = {
@@ -220,7 +141,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &[CURSOR],
             "Evidence packets that were asked for",
         ),
-        post(
+        reasoned(
             "/ops/v1/packets",
             PacketAsk,
             AUDITOR,
@@ -283,14 +204,14 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["state", CURSOR],
             "Legal holds in force, or every one with `state=all`",
         ),
-        post(
+        reasoned(
             "/ops/v1/retention/holds",
             HoldPlace,
             ADMIN,
             "member, member_number or exchange, where it applies case, and a reason",
             "Places a legal hold; returns the hold",
         ),
-        post(
+        reasoned(
             "/ops/v1/retention/holds/{id}/release",
             HoldRelease,
             ADMIN,
@@ -312,28 +233,28 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["kind"],
             "Who put which version of a policy in force, for whom and when",
         ),
-        post(
+        reasoned(
             "/ops/v1/policies/activate",
             PolicyActivate,
             ADMIN,
             "version, reason, where they apply kind, partners, at,",
             "Puts a version of a policy in force; returns the act",
         ),
-        post(
+        reasoned(
             "/ops/v1/policies/rollback",
             PolicyRollback,
             ADMIN,
             "kind, reason, where they apply partners,",
             "Goes back to the version that decided before; returns the act",
         ),
-        post(
+        reasoned(
             "/ops/v1/policies/acts/{id}/approve",
             PolicyApprove,
             ADMIN,
             "a reason",
             "Approves the act of another operator; returns the act",
         ),
-        post(
+        reasoned(
             "/ops/v1/policies/acts/{id}/withdraw",
             PolicyWithdraw,
             ADMIN,
