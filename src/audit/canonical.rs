@@ -34,6 +34,13 @@ impl LedgerEvent {
 
     fn write(&self, bytes: &mut Vec<u8>, at_us: i64, commitments: &mut Commitments<'_>) {
         let mut root = Fields::open(bytes);
+        self.write_to_deleted(&mut root, commitments);
+        self.write_from_exchange(&mut root, at_us, commitments);
+        root.close();
+    }
+
+    /// Writes the fields from `action` to `deleted`: names come in their order.
+    fn write_to_deleted(&self, root: &mut Fields<'_>, commitments: &mut Commitments<'_>) {
         root.text("action", self.action.code());
         root.object("actor", |actor| {
             actor.digest("cert_sha256", self.actor.certificate_sha256.as_ref());
@@ -85,6 +92,10 @@ impl LedgerEvent {
                 note.text("to", &rfc3339_ms(deleted.to_ms));
             });
         }
+    }
+
+    /// Writes the fields from `exchange` to `v`.
+    fn write_from_exchange(&self, root: &mut Fields<'_>, at_us: i64, commitments: &mut Commitments<'_>) {
         root.opt("exchange", self.exchange.as_deref());
         root.opt("interaction", self.interaction.map(RestCall::code));
         root.opt("legal_basis", self.legal_basis);
@@ -129,7 +140,6 @@ impl LedgerEvent {
         }
         root.text("ts", &rfc3339_us(at_us));
         root.number("v", 1);
-        root.close();
     }
 }
 

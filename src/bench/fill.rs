@@ -58,7 +58,7 @@ impl FillSize {
     /// # Errors
     /// [`Fault::ConfigInvalid`] when so many exchanges have more entries than that.
     pub(super) fn of(plan: &BenchPlan) -> Result<FillSize, Failure> {
-        let exchanges = plan.exchanges.unwrap_or(plan.entries / 50);
+        let exchanges = plan.exchanges.unwrap_or((plan.entries / 50).max(1));
         if exchanges.saturating_mul(ENTRIES_OF_EXCHANGE) > plan.entries {
             let remedy = format!("Ask for at least {ENTRIES_OF_EXCHANGE} entries for each exchange.");
             return Err(Failure::new(Fault::ConfigInvalid).at("--exchanges").remedy(remedy));

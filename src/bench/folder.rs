@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Fault};
 use crate::secret;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A private folder that is removed when this is dropped, unless it was named to be kept.
@@ -40,7 +40,12 @@ impl Folder {
             .map_err(|error| refused().because(error))?;
         let mut found = std::fs::read_dir(path).map_err(|error| refused().because(error))?;
         match found.next() {
-            None => Ok(Folder::kept(path)),
+            None => {
+                // What is kept there may name a database with its password.
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+                    .map_err(|error| refused().because(error))?;
+                Ok(Folder::kept(path))
+            }
             Some(_) => Err(refused()),
         }
     }

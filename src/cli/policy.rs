@@ -149,6 +149,20 @@ fn change(
             let done = policy::roll_back(ctx, KINDS, kind, partners, &why.hand(asker)?)?;
             table::activated("went back to", &done, out);
         }
+        command => return change_of_matching(command, ctx, cwd, asker, out),
+    }
+    Ok(Exit::Done)
+}
+
+/// Runs a command that changes whose values are shown, or what runs beside the matching policy in force.
+fn change_of_matching(
+    command: &PolicyCommand,
+    ctx: &Context,
+    cwd: &Path,
+    asker: &CommandAsker,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    match command {
         PolicyCommand::Survivorship {
             file: Some(file),
             reason,

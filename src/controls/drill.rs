@@ -2,7 +2,7 @@
 //!
 //! It is played by a payer that does not exist, in a temporary folder: with this program's own engine, client and store, the sandbox as the
 //! partner, and simulated time, so that hours of waiting pass at once. No member of ours, no key of ours and no partner of ours has a part in
-//! it. Each stage opens the store again, as after a restart.
+//! it. Each stage has a runner of its own, as after a restart.
 
 use super::drill_stage::Drill;
 use super::rebuild;

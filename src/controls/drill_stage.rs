@@ -29,7 +29,7 @@ use serde_json::json;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Two members, one for each exchange.
@@ -72,6 +72,8 @@ pub(super) struct Drill {
     pub(super) clock: Clock,
     ids: Ids,
     seed: u32,
+    // One for all stages: SQLite may refuse a store that is opened while the last connection of another process, or of this one, closes it.
+    ctx: OnceLock<Context>,
     folder: DrillFolder,
 }
 
@@ -102,6 +104,7 @@ impl Drill {
             clock: Clock::fixed(now_ms),
             ids: Ids::random(),
             seed,
+            ctx: OnceLock::new(),
             folder,
         };
         drill.sandbox.control().set_time_ms(now_ms);
@@ -136,11 +139,14 @@ impl Drill {
         lines
     }
 
-    /// Opens the store, as a process does that starts.
+    /// The payer that is played, over its store.
     pub(super) fn open(&self) -> Result<Context, Failure> {
+        if let Some(ctx) = self.ctx.get() {
+            return Ok(ctx.clone());
+        }
         let url = StoreUrl::Sqlite(self.folder.0.join("drill.db"));
         let store = Store::open(&url, &StoreOptions::default())?;
-        Ok(Context {
+        let ctx = Context {
             guard: Arc::new(GuessGuard::open(&store, GuessLimits::default())?),
             store,
             clock: self.clock.clone(),
@@ -158,7 +164,8 @@ impl Drill {
             policy_four_eyes: false,
             review: ReviewTerms::default(),
             bell: WorkBell::default(),
-        })
+        };
+        Ok(self.ctx.get_or_init(|| ctx).clone())
     }
 
     /// The partner refuses every connection from now on.

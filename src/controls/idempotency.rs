@@ -16,7 +16,7 @@ use crate::exchange::phase::AskedFor;
 use crate::jobs::Chance;
 use crate::member_match::repeated;
 use crate::secret::{hex, sha256};
-use crate::store::control_rows::{self, KeptReply, RowKind};
+use crate::store::control_rows::{self, ReplayedReply, RowKind};
 use crate::store::idempotency::KeyState;
 use crate::store::{Db, ops_queries};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +55,7 @@ pub fn run(ctx: &Context, chance: &Chance, many: HowMany) -> Result<ControlFindi
 }
 
 /// What is wrong with the answer that a repetition of this request would get.
-fn answer(db: &mut Db, reply: &KeptReply, now_ms: i64) -> Result<Option<String>, Failure> {
+fn answer(db: &mut Db, reply: &ReplayedReply, now_ms: i64) -> Result<Option<String>, Failure> {
     let says = |why: &str| Ok(Some(why.to_owned()));
     let Some(state) = repeated(db, reply, now_ms, false)? else {
         return says("it is of a request that this version of the program does not answer");
@@ -81,7 +81,7 @@ fn answer(db: &mut Db, reply: &KeptReply, now_ms: i64) -> Result<Option<String>,
 }
 
 /// Why the answer that is kept is not the one that the ledger has.
-fn untold(db: &mut Db, reply: &KeptReply, body: &[u8]) -> Result<Option<String>, Failure> {
+fn untold(db: &mut Db, reply: &ReplayedReply, body: &[u8]) -> Result<Option<String>, Failure> {
     let Some(id) = &reply.decision_id else { return Ok(None) };
     let Some(decision) = ops_queries::decision(db, id)? else {
         return Ok(Some("its decision is gone".to_owned()));

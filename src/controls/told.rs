@@ -50,43 +50,14 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         DisclosureBegun | DisclosureCompleted => {
             None("the entry is the record of the disclosure; its consent and its file are rows")
         }
-        ExchangeStarted
-        | ExchangeSending
-        | ExchangeMemberMatched
-        | ExchangeNoMatch
-        | ExchangeUnmatched
-        | ExchangeAmbiguous
-        | ExchangeRetrieved
-        | ExchangePartlyRetrieved
-        | ExchangeNotYet
-        | ExchangeChecked
-        | ExchangePartlyChecked
-        | ExchangeStored
-        | ExchangePartlyStored
-        | ExchangeRestAwaited
-        | ExchangeAcknowledged
-        | ExchangePartlyAcknowledged
-        | ExchangeWentBack
-        | ExchangeAttemptFailed
-        | ExchangeWentOn
-        | ExchangeHeldBack
-        | ExchangePartnerRefused
-        | ExchangeConsentRefused
-        | ExchangeConsentExpired
-        | ExchangeConsentRevoked
-        | ExchangePersonNeeded
-        | ExchangeParked
-        | ExchangePaused
-        | ExchangeReplayed
-        | ExchangeReopened
-        | ExchangeCancelled
-        | ExchangeSuperseded
-        | ExchangeClosed
-        | ExchangeTakenBack
-        | ExchangeJudgedAgain
-        | ExchangeRetracted
-        | ExchangeRetractAsked
-        | ExchangeMoveRefused => Stays(RowKind::Exchange),
+        #[rustfmt::skip]
+        ExchangeStarted | ExchangeSending | ExchangeMemberMatched | ExchangeNoMatch | ExchangeUnmatched | ExchangeAmbiguous
+        | ExchangeRetrieved | ExchangePartlyRetrieved | ExchangeNotYet | ExchangeChecked | ExchangePartlyChecked | ExchangeStored
+        | ExchangePartlyStored | ExchangeRestAwaited | ExchangeAcknowledged | ExchangePartlyAcknowledged | ExchangeWentBack
+        | ExchangeAttemptFailed | ExchangeWentOn | ExchangeHeldBack | ExchangePartnerRefused | ExchangeConsentRefused
+        | ExchangeConsentExpired | ExchangeConsentRevoked | ExchangePersonNeeded | ExchangeParked | ExchangePaused
+        | ExchangeReplayed | ExchangeReopened | ExchangeCancelled | ExchangeSuperseded | ExchangeClosed | ExchangeTakenBack
+        | ExchangeJudgedAgain | ExchangeRetracted | ExchangeRetractAsked | ExchangeMoveRefused => Stays(RowKind::Exchange),
         BulkCancelled => None("what is cancelled is deleted with its files, or is a run of ours that ended"),
         BulkReceiptAnswered => {
             None("it is about a run of ours; the run names the entry, which the run's row is asked for")

@@ -6,7 +6,7 @@ use super::request::MatchRequest;
 use crate::error::{Failure, Fault};
 use crate::keeping::DataKind;
 use crate::store::Db;
-use crate::store::control_rows::KeptReply;
+use crate::store::control_rows::ReplayedReply;
 use crate::store::idempotency::{KeyClaim, KeyState, StoredReply, fingerprint, parse_key, standing};
 use crate::store::matching::{self, MatchRecord};
 
@@ -60,7 +60,7 @@ impl IdempotencyKey {
 ///
 /// # Errors
 /// Those of the database.
-pub fn repeated(db: &mut Db, kept: &KeptReply, now_ms: i64, altered: bool) -> Result<Option<KeyState>, Failure> {
+pub fn repeated(db: &mut Db, kept: &ReplayedReply, now_ms: i64, altered: bool) -> Result<Option<KeyState>, Failure> {
     if kept.method != "POST" || kept.route != ROUTE {
         return Ok(None);
     }

@@ -7,56 +7,56 @@ use crate::consent;
 use crate::exchange::{escalation, retry, retry_text, step_table};
 use crate::partner;
 use crate::policy::{
-    BuiltIn, KindRow, KindTable, LineForm, PolicyKind, TextError, check_error_texts, no_error_texts, row_of,
+    BuiltIn, KindTable, LineForm, PolicyKind, PolicyKindRow, TextError, check_error_texts, no_error_texts, row_of,
 };
 use crate::release;
 use crate::store::activations::AS_REGISTERED;
 
 /// The table.
 pub const KINDS: KindTable = &[
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::Release,
         built_in: release_rules,
         check: None,
         is_used: true,
         lines: LineForm::Words(&["money", "withheld"]),
     },
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::Consent,
         built_in: consent_rules,
         check: None,
         is_used: true,
         lines: LineForm::Tab,
     },
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::Retry,
         built_in: retry_tables,
         check: Some(retry_text::check),
         is_used: true,
         lines: LineForm::Words(&[]),
     },
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::Escalation,
         built_in: escalation::built_in,
         check: Some(escalation::check),
         is_used: true,
         lines: LineForm::Equals,
     },
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::Retention,
         built_in: Vec::new,
         check: Some(unread),
         is_used: false,
         lines: LineForm::Equals,
     },
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::ErrorTexts,
         built_in: no_texts,
         check: Some(check_error_texts),
         is_used: true,
         lines: LineForm::Equals,
     },
-    KindRow {
+    PolicyKindRow {
         kind: PolicyKind::Dialects,
         built_in: as_registered,
         check: Some(dialect),

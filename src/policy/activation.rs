@@ -6,7 +6,7 @@
 
 use super::hand::{Acted, PolicyHand, entry};
 use super::kind::{KindScope, KindTable, PolicyKind, row_of};
-use super::standing::Standings;
+use super::standing::PolicyStandings;
 use super::versions::{Version, find_in};
 use crate::audit::{Action, ledger};
 use crate::context::Context;
@@ -110,7 +110,7 @@ pub fn roll_back(
     let partners = scopes(kind, named)?;
     let now_ms = ctx.clock.now_ms();
     let version = ctx.store.read_blocking(|db| {
-        let standings = Standings::read(ctx, table, db, kind)?;
+        let standings = PolicyStandings::read(ctx, table, db, kind)?;
         let mut before: Vec<Option<String>> = partners.iter().map(|partner| standings.before(partner)).collect();
         before.dedup();
         match before.as_slice() {
@@ -298,7 +298,7 @@ impl Act {
 
     fn rows(&self, ctx: &Context, table: KindTable, db: &mut Db, act_id: &str) -> Result<Vec<ActivationRow>, Failure> {
         let kind = self.version.kind;
-        let standings = Standings::read(ctx, table, db, kind)?;
+        let standings = PolicyStandings::read(ctx, table, db, kind)?;
         let mut rows = Vec::with_capacity(self.partners.len());
         for partner in &self.partners {
             if partner != EVERYONE && partners::by_id(db, partner)?.is_none() {

@@ -1,7 +1,7 @@
 //! The kinds of policies: what each rules, for whom a version of it may be put in force, and where its texts come from. Data only.
 //!
 //! The texts and their checks belong to the modules that decide by them, which stand above this one; they come in as a table of
-//! [`KindRow`]s.
+//! [`PolicyKindRow`]s.
 
 use crate::secret::{hex, sha256};
 use crate::store::policies::{MATCHING, SURVIVORSHIP};
@@ -154,7 +154,7 @@ pub enum LineForm {
 
 /// Where the texts of a kind come from.
 #[derive(Clone, Copy, Debug)]
-pub struct KindRow {
+pub struct PolicyKindRow {
     /// The kind.
     pub kind: PolicyKind,
     /// The versions that are part of the program; the first one decides until another is put in force.
@@ -168,10 +168,10 @@ pub struct KindRow {
 }
 
 /// The table of all kinds but those whose texts this module reads itself.
-pub type KindTable = &'static [KindRow];
+pub type KindTable = &'static [PolicyKindRow];
 
 /// The row of a kind; `None` for matching and survivorship.
-pub fn row_of(table: KindTable, kind: PolicyKind) -> Option<&'static KindRow> {
+pub fn row_of(table: KindTable, kind: PolicyKind) -> Option<&'static PolicyKindRow> {
     table.iter().find(|row| row.kind == kind)
 }
 

@@ -21,7 +21,7 @@ pub use error_texts::{check_error_texts, no_error_texts};
 pub use hand::PolicyHand;
 pub use keyed::{KeyedLine, keyed};
 pub use kind::{
-    BuiltIn, CITED_DIGITS, CheckText, KindRow, KindScope, KindTable, LineForm, PolicyKind, TextError, row_of,
+    BuiltIn, CITED_DIGITS, CheckText, KindScope, KindTable, LineForm, PolicyKind, PolicyKindRow, TextError, row_of,
 };
 pub use shadow::{ShadowReport, report, start_shadow, stop_shadow};
 pub use standing::VersionState;

@@ -52,7 +52,7 @@ impl VersionState {
 }
 
 /// The acts on a kind, and what decides where there is none.
-pub(super) struct Standings {
+pub(super) struct PolicyStandings {
     /// The rows of the kind, oldest first.
     pub rows: Vec<ActivationRow>,
     before: ActiveRow,
@@ -60,15 +60,15 @@ pub(super) struct Standings {
     now_ms: i64,
 }
 
-impl Standings {
+impl PolicyStandings {
     /// Reads the acts on a kind as they stand at this context's time.
-    pub fn read(ctx: &Context, table: KindTable, db: &mut Db, kind: PolicyKind) -> Result<Standings, Failure> {
+    pub fn read(ctx: &Context, table: KindTable, db: &mut Db, kind: PolicyKind) -> Result<PolicyStandings, Failure> {
         let default_id = match kind {
             PolicyKind::Matching => Some(ctx.matching.id()),
             PolicyKind::Survivorship => Some(Survivorship::default().id()),
             _ => row_of(table, kind).and_then(|row| (row.built_in)().first().map(super::kind::BuiltIn::id)),
         };
-        Ok(Standings {
+        Ok(PolicyStandings {
             rows: activations::of_kind(db, kind.code())?,
             before: policies::active(db, kind.code())?,
             default_id,

@@ -2,7 +2,7 @@
 
 use super::hand::{Acted, PolicyHand, act};
 use super::kind::{KindTable, PolicyKind, TextError, row_of};
-use super::standing::{Standings, VersionState};
+use super::standing::{PolicyStandings, VersionState};
 use crate::audit::Action;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -274,7 +274,7 @@ fn of_kind(ctx: &Context, table: KindTable, db: &mut Db, kind: PolicyKind) -> Re
             drafts.push((stored(kind, row.body)?, row.name, Some(row.added_ms)));
         }
     }
-    let standings = Standings::read(ctx, table, db, kind)?;
+    let standings = PolicyStandings::read(ctx, table, db, kind)?;
     let version = |(draft, name, added_ms): (Draft, String, Option<i64>)| {
         let (standing, partners) = standings.of(&draft.id);
         Version {

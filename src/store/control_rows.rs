@@ -192,7 +192,7 @@ pub fn answered_receipts(db: &mut Db, after: &str, limit: i64) -> Result<Vec<(St
 /// An answer that is kept under an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 #[allow(missing_docs)] // the columns, as the migrations tell them
-pub struct KeptReply {
+pub struct ReplayedReply {
     pub partner_id: String,
     pub method: String,
     pub route: String,
@@ -218,7 +218,7 @@ pub fn reply_count(db: &mut Db, now_ms: i64) -> Result<i64, Failure> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn reply_at(db: &mut Db, now_ms: i64, place: i64) -> Result<Option<KeptReply>, Failure> {
+pub fn reply_at(db: &mut Db, now_ms: i64, place: i64) -> Result<Option<ReplayedReply>, Failure> {
     Ok(idempotency::table
         .filter(idempotency::expires_ms.gt(now_ms).and(idempotency::state.eq("done")))
         .order((

@@ -154,7 +154,8 @@ def with_ports(text, fhir, ops):
 def practice(place):
     """The payer and the partner of the onboarding page, up to a running server."""
     onboarding = page("docs/partners/onboarding.md")
-    fhir, ops = str(free_port()), str(free_port())
+    ports = {free_port() for _ in range(8)}
+    fhir, ops = str(ports.pop()), str(ports.pop())
     ported = lambda text: with_ports(text, fhir, ops)
     place.bash(commands(part(onboarding, "## 1. ", "## 2. "), "openssl"))
     server = part(onboarding, "## A server to practice with")

@@ -19,7 +19,7 @@ def free_port():
     while True:
         with socket.socket() as tried:
             try:
-                tried.bind(("127.0.0.1", random.randrange(30000, 32768)))
+                tried.bind(("127.0.0.1", random.randrange(32000, 32768)))
             except OSError:
                 continue
             return tried.getsockname()[1]
@@ -31,7 +31,8 @@ class Payer:
     def __init__(self, program, folder, keys, npi, member_system, asks=False):
         self.program, self.folder, self.keys, self.server = program, folder, keys, None
         folder.mkdir(parents=True)
-        self.ops, port = free_port(), free_port()
+        self.ops = free_port()
+        port = next(port for port in iter(free_port, None) if port != self.ops)
         self.base = f"https://localhost:{port}/fhir"
         text = (f'[server]\nfhir_listen = "127.0.0.1:{port}"\nops_listen = "127.0.0.1:{self.ops}"\nbase_url = "{self.base}"\n'
                 f'[tls]\ncertificate = "{keys}/server.pem"\nkey = "{keys}/server.key"\nclient_ca = ["{keys}/ca.pem"]\n'

@@ -216,13 +216,16 @@ fn check(cli: &clap::Command, given: &str) -> Result<(), String> {
         if word.starts_with(['#', '>', '|', ';', '&']) || word.starts_with("2>") {
             break;
         }
-        if first && command.has_subcommands() && word.starts_with(|c: char| c.is_ascii_lowercase()) {
-            chosen = Vec::new();
+        let is_word = word.starts_with(|c: char| c.is_ascii_lowercase());
+        first &= is_word && chosen.iter().any(|command| command.has_subcommands());
+        if first {
+            let mut deeper = Vec::new();
             for one in word.split(['|', '\\']).map(bare).filter(|one| !one.is_empty()) {
-                chosen.push(command.find_subcommand(one).ok_or(format!("no {name} {one}"))?);
+                let found = chosen.iter().find_map(|command| command.find_subcommand(one));
+                deeper.push(found.ok_or(format!("no {name} {one}"))?);
             }
+            chosen = deeper;
         }
-        first = false;
         for option in word
             .trim_start_matches('[')
             .split('|')

@@ -46,6 +46,12 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/links", &["reviewer", "auditor"]),
     ("GET", "/ops/v1/members/{id}/graph", &["reviewer"]),
     ("GET", "/ops/v1/ledger", &["auditor"]),
+    ("GET", "/ops/v1/packets", &["auditor"]),
+    ("POST", "/ops/v1/packets", &["auditor"]),
+    ("GET", "/ops/v1/packets/{id}", &["auditor"]),
+    ("GET", "/ops/v1/packets/{id}/file", &["auditor"]),
+    ("GET", "/ops/v1/evidence/{id}", &["auditor"]),
+    ("GET", "/ops/v1/controls", &["auditor"]),
     ("GET", "/ops/v1/partners", &["admin"]),
     ("GET", "/ops/v1/policies", &["admin"]),
     ("GET", "/ops/v1/policies/acts", &["admin"]),
@@ -237,7 +243,7 @@ impl Scene {
             {
                 "{\"reason\": \"a test of roles\"}".to_owned()
             }
-            "/ops/v1/exchanges" => "{}".to_owned(),
+            "/ops/v1/exchanges" | "/ops/v1/packets" => "{}".to_owned(),
             _ => String::new(),
         }
     }
@@ -264,9 +270,9 @@ impl Scene {
     }
 }
 
-/// Whether the route starts an exchange, which needs a key and an enrolment.
+/// Whether the route starts an exchange or a packet, which needs more than the scene has.
 fn is_start(route: &OpsRoute) -> bool {
-    (route.method, route.path) == ("POST", "/ops/v1/exchanges")
+    route.method == "POST" && ["/ops/v1/exchanges", "/ops/v1/packets"].contains(&route.path)
 }
 
 pub async fn sent(request: reqwest::RequestBuilder) -> Reply {
@@ -284,7 +290,9 @@ async fn every_role_may_use_its_routes_and_no_others() {
             if !roles_of(route).contains(role) {
                 reply.assert_outcome(Fault::RoleMissing);
             } else if route.path.ends_with("/decide")
-                || ["/exchanges/", "/release"].iter().any(|part| route.path.contains(part))
+                || ["/exchanges/", "/release", "/packets/", "/evidence/"]
+                    .iter()
+                    .any(|part| route.path.contains(part))
                 || is_start(route)
             {
                 assert!(matches!(reply.status, 400 | 404), "{what}: {}", reply.text());

@@ -18,7 +18,8 @@ fn types(text: &str) -> Vec<&str> {
         let (kind, name) = rest.trim_start().split_once(' ')?;
         let is_type = matches!(kind, "struct" | "enum" | "trait" | "type" | "union");
         let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
-        is_type.then_some(&name[..end])
+        // A name that a macro is given begins with `$`.
+        (is_type && end > 0).then_some(&name[..end])
     };
     text.lines().filter_map(name_of).collect()
 }

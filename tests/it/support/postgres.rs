@@ -49,6 +49,8 @@ pub fn fresh_database() -> String {
 pub fn filled_database(fill: impl FnOnce(&str)) -> String {
     static FILLED: OnceLock<()> = OnceLock::new();
     FILLED.get_or_init(|| {
+        // Of a run that failed while it filled it: the next test is to fail for the same reason.
+        execute("postgres", "DROP DATABASE IF EXISTS filled");
         execute("postgres", "CREATE DATABASE filled");
         fill(&url("filled"));
     });
