@@ -270,9 +270,10 @@ impl Scene {
     }
 }
 
-/// Whether the route starts an exchange or a packet, which needs more than the scene has.
+/// Whether the route starts an exchange or a packet, or changes a policy, which needs more than the scene has.
 fn is_start(route: &OpsRoute) -> bool {
-    route.method == "POST" && ["/ops/v1/exchanges", "/ops/v1/packets"].contains(&route.path)
+    let starts = ["/ops/v1/exchanges", "/ops/v1/packets"].contains(&route.path);
+    route.method == "POST" && (starts || route.path.starts_with("/ops/v1/policies/"))
 }
 
 pub async fn sent(request: reqwest::RequestBuilder) -> Reply {
