@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The files of the packet of this exchange.
 #[track_caller]
 fn packet(payer: &TestPayer, id: &str) -> BTreeMap<String, Vec<u8>> {
-    let told = payer.json_command(&["audit", "packet", id, "--out", "packet.tar"]);
+    let told = payer.json_command(&["audit", "packet", id, "--reason", "a test", "--out", "packet.tar"]);
     assert_eq!(told["state"], "made", "{told}");
     let bytes = std::fs::read(payer.home().join("packet.tar")).expect("a packet");
     let key = payer.json_command(&["audit", "key"])["key"]
