@@ -224,3 +224,47 @@ fn packed(folder: &str, id: &str, told: &Value) -> Option<PackedFile> {
     let path = format!("{folder}/{id}.json");
     is_path(&path).then(|| PackedFile::text(&path, format!("{told:#}\n")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::entries::EntryRow;
+
+    fn entry(index: u64, subject: &str) -> EvidenceEntry {
+        let row = EntryRow {
+            id: index.to_string(),
+            at_us: 0,
+            action: "disclosure.begun".to_owned(),
+            partner_id: None,
+            correlation_id: "c".to_owned(),
+            request_id: None,
+            entry: b"{}".to_vec(),
+            subject: Some(subject.to_owned()),
+            salt: None,
+        };
+        EvidenceEntry::new(index, row).expect("an entry")
+    }
+
+    #[test]
+    fn a_consent_is_compared_with_entries_about_itself_and_its_member_alone() {
+        let entries: Vec<EvidenceEntry> = (0..)
+            .zip(["other", "member", "consent", "member", "third"])
+            .map(|(index, subject)| entry(index, subject))
+            .collect();
+        let judged = Judged::of(&entries.iter().collect::<Vec<_>>());
+        let consent = ConsentRow {
+            id: "consent".to_owned(),
+            partner_id: "p".to_owned(),
+            patient_id: "member".to_owned(),
+            policy: "regular".to_owned(),
+            period_from_ms: 0,
+            period_to_ms: 1,
+            recorded_ms: 0,
+            revoked_ms: None,
+            revoked_by: None,
+            revoked_why: None,
+        };
+        let about: Vec<u64> = judged.about(&consent).map(|entry| entry.index).collect();
+        assert_eq!(about, [1, 2, 3]);
+    }
+}
