@@ -60,7 +60,7 @@ fn check_file(db: &mut Db, file: &DisclosedFileRow, verdict: &mut SharesVerdict)
     verdict.files += 1;
     verdict.shares += shares.len() as u64;
     let mut wrong = differs(file, &shares);
-    if wrong.is_none() && !is_in_ledger(db, file)? {
+    if wrong.is_none() && is_refuted(is_in_ledger(db, file)?, &shares) {
         wrong = Some((None, "the ledger is committed to other members of this file"));
     }
     if let Some((place, why)) = wrong {
@@ -91,8 +91,17 @@ fn differs(file: &DisclosedFileRow, shares: &[DisclosedShareRow]) -> Option<(Opt
     ))
 }
 
-/// Whether all entries that name the members of a file have its root; there is at least one.
-fn is_in_ledger(db: &mut Db, file: &DisclosedFileRow) -> Result<bool, Failure> {
+/// Whether what the ledger says of a file is against the shares that are left. When the time of its entries was over they name no file any
+/// more, and the shares went with them: then nothing is left to be compared.
+fn is_refuted(is_in_ledger: Option<bool>, shares: &[DisclosedShareRow]) -> bool {
+    match is_in_ledger {
+        Some(is_in_ledger) => !is_in_ledger,
+        None => !shares.is_empty(),
+    }
+}
+
+/// Whether all entries that name the members of a file have its root; `None` when no entry does.
+fn is_in_ledger(db: &mut Db, file: &DisclosedFileRow) -> Result<Option<bool>, Failure> {
     let (root, mut after, mut named) = (hex(&file.root), String::new(), false);
     loop {
         let rows = evidence_entries::about(db, &file.name, &after, ENTRIES)?;
@@ -102,13 +111,13 @@ fn is_in_ledger(db: &mut Db, file: &DisclosedFileRow) -> Result<bool, Failure> {
             if let Some(committed) = entry["members"]["root"].as_str() {
                 named = true;
                 if committed != root {
-                    return Ok(false);
+                    return Ok(Some(false));
                 }
             }
         }
         match rows.last() {
             Some(last) if i64::try_from(rows.len()).is_ok_and(|rows| rows == ENTRIES) => after.clone_from(&last.id),
-            _ => return Ok(named),
+            _ => return Ok(named.then_some(true)),
         }
     }
 }
@@ -154,6 +163,9 @@ mod tests {
         let mut changed = shares.clone();
         changed[1].bytes += 1;
         assert_eq!(differs(&file, &changed).map(|(place, _)| place), Some(Some(1)));
+        assert!(!is_refuted(None, &[]), "its time was over");
+        assert!(is_refuted(None, &shares[..1]), "a share without an entry");
+        assert_eq!([true, false].map(|found| is_refuted(Some(found), &[])), [false, true]);
         let swapped = [share(0, "ben")];
         assert_eq!(differs(&file, &swapped).map(|(place, _)| place), Some(Some(0)));
         let other_root = DisclosedFileRow {

@@ -1,8 +1,10 @@
-//! The question at a terminal: why somebody looks, before a command that shows values of a person.
+//! The question at a terminal: why somebody looks, before a command that shows values of a person or takes evidence away.
 //!
 //! It asks the person who gave the command, never the server that may run it, and leaves a reason that was given as it is.
 
 use super::args::Command;
+use super::audit::AuditCommand;
+use super::evidence::EvidenceCommand;
 use super::exchange::ExchangeCommand;
 use super::link::LinkCommand;
 use super::look::LookArgs;
@@ -13,7 +15,7 @@ use std::io::{BufRead, IsTerminal as _, Read as _, Write};
 /// Bytes of an answer at the terminal that are read.
 const ANSWER_BYTES: u64 = 4_096;
 
-/// The reason that a command needs, where it shows values of a person.
+/// The reason that a command needs, where it shows values of a person or takes evidence away.
 fn needed(command: &mut Command) -> Option<&mut LookArgs> {
     match command {
         Command::Review(args) => match &mut args.command {
@@ -22,6 +24,14 @@ fn needed(command: &mut Command) -> Option<&mut LookArgs> {
         },
         Command::Link(args) => match &mut args.command {
             LinkCommand::Graph { look, .. } => Some(look),
+            _ => None,
+        },
+        Command::Audit(args) => match &mut args.command {
+            AuditCommand::Packet(packet) => Some(&mut packet.look),
+            _ => None,
+        },
+        Command::Evidence(args) => match &mut args.command {
+            EvidenceCommand::Get { look, .. } => Some(look),
             _ => None,
         },
         Command::Exchange(args) => match &mut args.command {
@@ -85,6 +95,9 @@ mod tests {
             ("causeway link graph p1", true),
             ("causeway exchange show 01a2 --received", true),
             ("causeway exchange show 01a2 --quarantine", true),
+            ("causeway audit packet 01a2", true),
+            ("causeway evidence get 01a2 --out packet.tar", true),
+            ("causeway evidence list", false),
             ("causeway exchange show 01a2", false),
             ("causeway review list", false),
             ("causeway link list", false),

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Examples:\n  causeway audit verify\n  causeway audit export /tmp/ledger\n  \
     causeway audit verify /tmp/ledger --key ledger.pub --against last-month.checkpoint\n  \
-    causeway audit packet EXCHANGE --out packet.tar\n  causeway audit verify --packet packet.tar --key ledger.pub"
+    causeway audit packet EXCHANGE --reason \"an audit\" --out packet.tar\n  causeway audit verify --packet packet.tar --key ledger.pub"
 )]
 pub struct AuditArgs {
     /// What to do.

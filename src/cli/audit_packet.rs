@@ -1,14 +1,16 @@
 //! `causeway audit packet`: asks for an evidence packet and waits for it; and `audit verify` of one, without a store.
 
-use super::asker::{CommandAsker, by};
+use super::asker::{CommandAsker, HOST};
 use super::audit_keys::text_of;
+use super::look::LookArgs;
 use super::short;
-use crate::audit::Object;
 use crate::audit::cosignature::WitnessKey;
 use crate::audit::note::{Checkpoint, LogKey};
 use crate::audit::packet::check::{PacketVerdict, verify_packet};
 use crate::audit::shares::SharesVerdict;
 use crate::audit::verify::LedgerResult;
+use crate::audit::{Object, OperatorNote};
+use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::evidence::asks;
@@ -16,6 +18,7 @@ use crate::evidence::scope::PacketAsked;
 use crate::ops::packets::PacketItem;
 use crate::store::beginnings::IdKind;
 use crate::store::evidence::{PacketRow, WAITING};
+use crate::telemetry::Correlation;
 use crate::terminal::{Exit, Out};
 use clap::{ArgGroup, Args};
 use serde_json::json;
@@ -30,11 +33,13 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// What a packet is asked for.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  causeway audit packet EXCHANGE --out packet.tar\n  \
-    causeway audit packet --correlation ID --out packet.tar\n  \
-    causeway audit packet --member Patient/p1 --out packet.tar\n  \
-    causeway audit packet --from 2026-11-01 --to 2026-11-30 --out november.tar\n  \
-    causeway audit packet --case \"Complaint 7\" --out case.tar")]
+#[command(
+    after_help = "Examples:\n  causeway audit packet EXCHANGE --reason \"an audit\" --out packet.tar\n  \
+    causeway audit packet --correlation ID --reason \"an audit\" --out packet.tar\n  \
+    causeway audit packet --member Patient/p1 --reason \"an audit\" --out packet.tar\n  \
+    causeway audit packet --from 2026-11-01 --to 2026-11-30 --reason \"an audit\" --out november.tar\n  \
+    causeway audit packet --case \"Complaint 7\" --reason \"an audit\" --out case.tar"
+)]
 #[command(group = ArgGroup::new("about").required(true).args(["exchange", "correlation", "member", "from", "case"]))]
 pub struct AuditPacketArgs {
     /// Id of an exchange, ours or theirs, or the beginning of it
@@ -66,15 +71,15 @@ pub struct AuditPacketArgs {
     /// Longest time to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub within: u64,
-    /// Why; kept beside the ledger with your user id
-    #[arg(long)]
-    pub reason: Option<String>,
+    /// Why, and who.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// Asks for a packet. Waits on this thread.
 ///
 /// # Errors
-/// Those of [`PacketAsked::scope`]; [`Fault::PacketNotMade`] when it was not made in time; the fault for which it cannot be made; those of the store.
+/// [`Fault::ParameterInvalid`] without a reason; those of [`PacketAsked::scope`]; [`Fault::PacketNotMade`] when it was not made in time; the fault for which it cannot be made; those of the store.
 pub fn run(
     args: &AuditPacketArgs,
     ctx: &Context,
@@ -82,7 +87,7 @@ pub fn run(
     asker: &CommandAsker,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let reason = args.reason.as_deref().unwrap_or("asked for by a command");
+    let note = args.look.demanded(asker)?;
     let member = asker.asked(args.member.as_deref(), None)?;
     let exchange = match &args.exchange {
         Some(id) => Some(short::meant_of(ctx, &[IdKind::Exchange, IdKind::Decision], id)?),
@@ -98,13 +103,14 @@ pub fn run(
         to: args.to.clone(),
         case: args.case.clone(),
         checkpoint: checkpoint.transpose()?,
-        reason: reason.to_owned(),
+        reason: note.reason.clone(),
     };
     let file = args.out.as_deref().map(|path| cwd.join(path));
     if let Some(file) = file.as_deref().filter(|file| file.exists()) {
         return Err(unwritable(file, std::io::ErrorKind::AlreadyExists.into()));
     }
-    let by = by(ctx, asker, reason)?;
+    let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+    let by = WithdrawnBy::new(note.operator.clone(), HOST, &note.reason, correlation)?;
     let id = ctx.store.write_blocking(asks::ask(ctx, asked, by))?;
     ctx.bell.ring();
     let waits = args.wait || file.is_some();
@@ -115,9 +121,9 @@ pub fn run(
         row = ctx.store.read_blocking(|db| asks::find(db, &id))?;
     }
     match waits {
-        true => fetch(ctx, asker, row, file.as_deref(), out),
+        true => fetch(ctx, asker, (row, note), file.as_deref(), out),
         false => {
-            let remedy = format!("fetch it with `causeway evidence get {id} --out FILE`");
+            let remedy = format!("fetch it with `causeway evidence get {id} --out FILE --reason WHY`");
             show(row, None, out);
             out.note(&remedy);
             Ok(Exit::Done)
@@ -125,14 +131,14 @@ pub fn run(
     }
 }
 
-/// Writes a packet that was made into a file, if one is named, and tells of it.
+/// Writes a packet that was made into a file, if one is named, and tells of it. The note is kept of who takes it, and why.
 ///
 /// # Errors
 /// Those of [`asks::content`]; [`Fault::InputUnreadable`] for a file that is there or cannot be written.
 pub(super) fn fetch(
     ctx: &Context,
     asker: &CommandAsker,
-    row: PacketRow,
+    (row, note): (PacketRow, OperatorNote),
     file: Option<&Path>,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
@@ -146,7 +152,7 @@ pub(super) fn fetch(
         _ => failure,
     })?;
     if let Some(file) = file {
-        asker.show(ctx, "evidence", Some(object))?;
+        asker.show_to(ctx, note, "evidence", Some(object))?;
         let write = || {
             let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
             made.write_all(&bytes)?;

@@ -2,6 +2,7 @@
 
 use super::asker::{CommandAsker, by};
 use super::audit_packet::fetch;
+use super::look::LookArgs;
 use super::pages::{every_page, or_dash};
 use crate::audit::Object;
 use crate::context::Context;
@@ -22,8 +23,8 @@ const PAGE: i64 = 200;
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  causeway evidence case open \"Complaint 7\" --reason \"a member asks who got the record\"\n  \
-    causeway evidence case add \"Complaint 7\" EXCHANGE CORRELATION\n  causeway audit packet --case \"Complaint 7\" --out case.tar\n  \
-    causeway evidence get PACKET --out packet.tar"
+    causeway evidence case add \"Complaint 7\" EXCHANGE CORRELATION\n  causeway audit packet --case \"Complaint 7\" --reason \"an audit\" --out case.tar\n  \
+    causeway evidence get PACKET --out packet.tar --reason \"an audit\""
 )]
 pub struct EvidenceArgs {
     /// What to do.
@@ -45,6 +46,9 @@ pub enum EvidenceCommand {
         /// A file that is not there yet
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Why, and who.
+        #[command(flatten)]
+        look: LookArgs,
     },
 }
 
@@ -123,9 +127,14 @@ pub fn run(
     match &args.command {
         EvidenceCommand::Case(args) => case(&args.command, ctx, asker, out),
         EvidenceCommand::List => list(ctx, asker, out),
-        EvidenceCommand::Get { packet, out: file } => {
+        EvidenceCommand::Get {
+            packet,
+            out: file,
+            look,
+        } => {
+            let note = look.demanded(asker)?;
             let row = ctx.store.read_blocking(|db| asks::find(db, packet))?;
-            fetch(ctx, asker, row, Some(&cwd.join(file)), out)
+            fetch(ctx, asker, (row, note), Some(&cwd.join(file)), out)
         }
     }
 }

@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn each_column_that_contradicts_the_bytes_is_named() {
         assert_eq!(entry().contradiction(None), None);
-        let changes: [(&str, fn(&mut EntryRow)); 6] = [
+        type Change = fn(&mut EntryRow);
+        let changes: [(&str, Change); 6] = [
             ("action", |row| row.action = "consent.revoked".into()),
             ("partner", |row| row.partner_id = None),
             ("correlation id", |row| row.correlation_id = "other".into()),

@@ -241,9 +241,9 @@ fn partner(db: &mut Db, id: &str) -> Untold {
         }
     }
     let is_suspended = last.is_some_and(|entry| entry.is(Action::PartnerSuspended));
-    match row.is_active() == !is_suspended {
-        true => Ok(None),
-        false => says("its status is not what the ledger says"),
+    match row.is_active() == is_suspended {
+        true => says("its status is not what the ledger says"),
+        false => Ok(None),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::store::entries::{self, MATCH_REFUSED, MATCHED, RequestIds};
 use crate::store::opt_ins::OptInRow;
 use crate::store::{Db, exchanges, opt_ins, partner_checkpoints, run_receipts};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The consents and opt-ins that the entries cite, each with the entries that judged it.
 ///
@@ -46,8 +46,9 @@ pub(super) fn of_consents(
         .iter()
         .filter(|entry| entry.facts.get("consent").is_some())
         .collect();
+    let judged = Judged::of(&judged);
     let mut members: Vec<&str> = judged
-        .iter()
+        .all()
         .filter(|entry| entry.text("/object/kind") == Some("Patient"))
         .filter_map(|entry| entry.row.subject.as_deref())
         .collect();
@@ -57,13 +58,13 @@ pub(super) fn of_consents(
         let cited = consents::of_member(db, member)?;
         let cited = cited
             .into_iter()
-            .filter(|row| judged.iter().any(|entry| opens(entry, &row.id).is_some()));
+            .filter(|row| judged.about(row).any(|entry| opens(entry, &row.id).is_some()));
         known.extend(cited.map(|row| (row.id.clone(), row)));
     }
     let mut files = Vec::new();
     for row in known.into_values().filter(|row| row.recorded_ms <= as_of_ms) {
         let decisions: Vec<Value> = judged
-            .iter()
+            .about(&row)
             .filter_map(|entry| opens(entry, &row.id).map(|salt| decided(entry, &salt)))
             .collect();
         files.extend(packed("consent", &row.id, &consent(&row, decisions, as_of_ms)));
@@ -76,6 +77,34 @@ pub(super) fn of_consents(
         }
     }
     Ok(files)
+}
+
+/// Entries that judged a consent, by what they are about: a commitment is opened only where it can be that of the consent.
+struct Judged<'e>(HashMap<&'e str, Vec<&'e EvidenceEntry>>);
+
+impl<'e> Judged<'e> {
+    fn of(entries: &[&'e EvidenceEntry]) -> Judged<'e> {
+        let mut by_subject: HashMap<&str, Vec<&EvidenceEntry>> = HashMap::new();
+        for entry in entries {
+            if let Some(subject) = entry.row.subject.as_deref() {
+                by_subject.entry(subject).or_default().push(entry);
+            }
+        }
+        Judged(by_subject)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'e EvidenceEntry> {
+        self.0.values().flatten().copied()
+    }
+
+    /// Those about the consent, or about its member, in the order of the ledger.
+    fn about(&self, row: &ConsentRow) -> impl Iterator<Item = &'e EvidenceEntry> {
+        let subjects = [row.id.as_str(), row.patient_id.as_str()];
+        let found = subjects.into_iter().filter_map(|subject| self.0.get(subject));
+        let mut found: Vec<&EvidenceEntry> = found.flatten().copied().collect();
+        found.sort_unstable_by_key(|entry| entry.index);
+        found.into_iter()
+    }
 }
 
 /// The salt of the consent's commitment, if the entry is committed to this consent.
@@ -194,4 +223,48 @@ pub(super) fn of_case(found: &Gathered, as_of_ms: i64) -> Option<PackedFile> {
 fn packed(folder: &str, id: &str, told: &Value) -> Option<PackedFile> {
     let path = format!("{folder}/{id}.json");
     is_path(&path).then(|| PackedFile::text(&path, format!("{told:#}\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::entries::EntryRow;
+
+    fn entry(index: u64, subject: &str) -> EvidenceEntry {
+        let row = EntryRow {
+            id: index.to_string(),
+            at_us: 0,
+            action: "disclosure.begun".to_owned(),
+            partner_id: None,
+            correlation_id: "c".to_owned(),
+            request_id: None,
+            entry: b"{}".to_vec(),
+            subject: Some(subject.to_owned()),
+            salt: None,
+        };
+        EvidenceEntry::new(index, row).expect("an entry")
+    }
+
+    #[test]
+    fn a_consent_is_compared_with_entries_about_itself_and_its_member_alone() {
+        let entries: Vec<EvidenceEntry> = (0..)
+            .zip(["other", "member", "consent", "member", "third"])
+            .map(|(index, subject)| entry(index, subject))
+            .collect();
+        let judged = Judged::of(&entries.iter().collect::<Vec<_>>());
+        let consent = ConsentRow {
+            id: "consent".to_owned(),
+            partner_id: "p".to_owned(),
+            patient_id: "member".to_owned(),
+            policy: "regular".to_owned(),
+            period_from_ms: 0,
+            period_to_ms: 1,
+            recorded_ms: 0,
+            revoked_ms: None,
+            revoked_by: None,
+            revoked_why: None,
+        };
+        let about: Vec<u64> = judged.about(&consent).map(|entry| entry.index).collect();
+        assert_eq!(about, [1, 2, 3]);
+    }
 }

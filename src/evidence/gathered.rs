@@ -171,6 +171,16 @@ impl Gathered {
         self.all(db, |db, after| rows::about(db, id, after, BATCH))
     }
 
+    /// An exchange of a case; where its row was erased, or its time was over, the entries of the exchange alone.
+    fn item(&mut self, db: &mut Db, id: &str, now_ms: i64) -> Result<(), Failure> {
+        match self.exchange(db, id, now_ms) {
+            Err(failure) if failure.fault() == Fault::ExchangeUnknown => {
+                self.all(db, |db, after| entries::of_exchange(db, id, after, BATCH))
+            }
+            gathered => gathered,
+        }
+    }
+
     fn case(
         &mut self,
         db: &mut Db,
@@ -187,7 +197,7 @@ impl Gathered {
         }
         for item in &items {
             match item.kind.as_str() {
-                scope::EXCHANGE => self.exchange(db, &item.item, now_ms)?,
+                scope::EXCHANGE => self.item(db, &item.item, now_ms)?,
                 _ => self.correlated(db, &item.item)?,
             }
         }

@@ -19,7 +19,7 @@ use crate::audit::tree::proof::{TileSource, includes, inclusion};
 use crate::audit::tree::tiles::TileAt;
 use crate::audit::tree::{TreeHash, leaf_hash};
 use crate::clock::rfc3339_ms;
-use crate::context::{Context, Payer};
+use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::audit_events;
 use crate::store::entries::EntryRow;
@@ -70,7 +70,7 @@ pub fn make(
         let Some((found, entries)) = basis.covered(db, scope, terms)? else {
             return Ok(None);
         };
-        let (told, patients) = basis.files(db, (&found, &entries), scope, &ctx.payer)?;
+        let (told, patients) = basis.files(db, (&found, &entries), scope, ctx)?;
         let manifest = PacketManifest {
             schema: SCHEMA.to_owned(),
             software: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -175,9 +175,9 @@ impl Basis {
         db: &mut Db,
         (found, entries): (&Gathered, &[EvidenceEntry]),
         scope: &PacketScope,
-        payer: &Payer,
+        ctx: &Context,
     ) -> Result<(Vec<PackedFile>, Vec<String>), Failure> {
-        let as_of_ms = self.as_of_ms;
+        let (as_of_ms, payer) = (self.as_of_ms, &*ctx.payer);
         let mut all = vec![PackedFile::text(CHECKPOINT, self.note.as_str()), leaves(entries)];
         self.prove(db, entries, &mut all)?;
         let happened = timeline(entries);
@@ -190,7 +190,7 @@ impl Basis {
         let mut beside = documents::of_consents(db, entries, found, as_of_ms)?;
         beside.extend(documents::of_matches(db, entries)?);
         beside.extend(documents::of_case(found, as_of_ms));
-        beside.extend(policies::files(db, entries)?);
+        beside.extend(policies::files(db, entries, &ctx.keeping)?);
         let events = {
             let rows: Vec<EntryRow> = entries.iter().map(|entry| entry.row.clone()).collect();
             audit_events::of_entries(db, &rows, found.member.as_deref(), payer)?

@@ -7,6 +7,8 @@ use crate::error::Failure;
 use crate::exchange::retry;
 use crate::exchange::step_table::STEP_RULES;
 use crate::identity::Rules;
+use crate::keeping::Periods;
+use crate::policy::{CITED_DIGITS, PolicyKind};
 use crate::release;
 use crate::secret::{hex, sha256};
 use crate::store::Db;
@@ -28,7 +30,7 @@ struct Cited {
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn files(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<PackedFile>, Failure> {
+pub(super) fn files(db: &mut Db, entries: &[EvidenceEntry], periods: &Periods) -> Result<Vec<PackedFile>, Failure> {
     let (mut versions, mut tables) = (BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         if let Some(version) = entry.text("/policy_version") {
@@ -55,12 +57,12 @@ pub(super) fn files(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<Packed
     };
     let mut told = Vec::new();
     for (version, cited) in &versions {
-        let (kind, text) = version_text(version, &known);
+        let (kind, text) = version_text(db, version, &known, periods)?;
         told.push(json!({ "version": version, "kind": kind, "text": keep(kind, text), "cited": cited.told() }));
     }
     let mut told_tables = Vec::new();
     for ((name, digest), cited) in &tables {
-        let text = table_text(name, digest);
+        let text = table_text(db, name, digest)?;
         told_tables.push(json!({ "table": name, "sha256": digest, "text": keep(name, text), "cited": cited.told() }));
     }
     let index = json!({ "versions": told, "tables": told_tables });
@@ -95,29 +97,75 @@ fn matching(db: &mut Db) -> Result<Vec<Rules>, Failure> {
 }
 
 /// The kind of a version, and its text if it is known.
-fn version_text(version: &str, known: &[Rules]) -> (&'static str, Option<String>) {
+fn version_text(
+    db: &mut Db,
+    version: &str,
+    known: &[Rules],
+    periods: &Periods,
+) -> Result<(&'static str, Option<String>), Failure> {
+    const RETRY: &str = PolicyKind::Retry.code();
     if version == consent::TABLE_VERSION {
-        return ("consent", Some(consent::table_text()));
+        return Ok(("consent", Some(consent::table_text())));
     }
     if version == release::POLICY {
-        return ("release", Some(release::policy_text()));
+        return Ok(("release", Some(release::policy_text())));
     }
-    if version.starts_with("default-") {
-        return (
-            "retry",
-            (version == retry::version()).then(|| retry::text(retry::FAILURE_RULES, STEP_RULES)),
-        );
+    if version == retry::version() {
+        return Ok((RETRY, Some(retry::text(retry::FAILURE_RULES, STEP_RULES))));
     }
-    let rules = known.iter().find(|rules| rules.version == version);
-    ("matching", rules.map(Rules::text))
+    if version.starts_with("retention/") {
+        let text = (version == periods.version()).then(|| periods.text());
+        return Ok((PolicyKind::Retention.code(), text));
+    }
+    if let Some(rules) = known.iter().find(|rules| rules.version == version) {
+        return Ok((MATCHING, Some(rules.text())));
+    }
+    let stored = match cited_digits(version) {
+        Some(digits) => policies::beginning_with(db, RETRY, digits)?,
+        None => None,
+    };
+    Ok(match stored {
+        Some(row) => (RETRY, Some(row.body)),
+        None if version.starts_with("default-") => (RETRY, None),
+        None => (MATCHING, None),
+    })
 }
 
-/// The text of a table with this digest, if this program has it.
-fn table_text(name: &str, digest: &str) -> Option<String> {
-    let text = match name {
-        "consent" => consent::table_text(),
-        "release" => release::policy_text(),
-        _ => return None,
+/// The digits of the id with which a version is cited behind its name.
+fn cited_digits(version: &str) -> Option<&str> {
+    let (_, digits) = version.rsplit_once('-')?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (digits.len() == CITED_DIGITS && digits.bytes().all(is_hex)).then_some(digits)
+}
+
+/// The text of a table with this digest, if this program or the store has it.
+fn table_text(db: &mut Db, name: &str, digest: &str) -> Result<Option<String>, Failure> {
+    let own = match name {
+        "consent" => Some(consent::table_text()),
+        "release" => Some(release::policy_text()),
+        _ => None,
     };
-    (hex(&sha256(text.as_bytes())) == digest).then_some(text)
+    if let Some(text) = own.filter(|text| hex(&sha256(text.as_bytes())) == digest) {
+        return Ok(Some(text));
+    }
+    Ok(policies::find(db, digest)?.map(|row| row.body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_with_the_digits_of_its_id_behind_its_name_is_looked_up_by_them() {
+        for (version, digits) in [
+            ("ours-2-0123456789abcdef", Some("0123456789abcdef")),
+            ("default-0123456789abcdef", Some("0123456789abcdef")),
+            ("ours-0123456789abcde", None),
+            ("ours-0123456789abcdeg", None),
+            ("retention/0123456789ab", None),
+            ("safe", None),
+        ] {
+            assert_eq!(cited_digits(version), digits, "{version}");
+        }
+    }
 }

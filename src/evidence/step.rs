@@ -8,6 +8,7 @@ use crate::error::{Failure, Fault};
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
 use crate::secret::{hex, sha256};
 use crate::store::evidence::{self as rows, MadeFigures, PacketRow, WAITING};
+use crate::store::{erasures, retention};
 use crate::telemetry::Correlation;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,14 +56,22 @@ fn attempt(held: &HeldJob, sequencer: &Sequencer) -> Result<AttemptEnding, Failu
         return Ok(AttemptEnding::done());
     };
     let log = sequencer.signing_log(ctx)?;
+    let begun_ms = ctx.clock.now_ms();
     let terms = PacketTerms {
         asked_us: row.asked_us,
         at_note: row.at_note.clone(),
     };
     let made = PacketScope::of(&row).and_then(|scope| make(ctx, &log, &scope, &terms));
     match made {
-        Ok(Some(packet)) => keep(held, &row, packet)?,
-        Ok(None) => return Ok(AttemptEnding::again(ctx.clock.now_ms() + AGAIN_MS)),
+        Ok(made) => {
+            let is_kept = match made {
+                Some(packet) => keep(held, &row, packet, begun_ms)?,
+                None => false,
+            };
+            if !is_kept {
+                return Ok(AttemptEnding::again(ctx.clock.now_ms() + AGAIN_MS));
+            }
+        }
         Err(failure) if is_final(failure.fault()) => {
             tracing::warn!(packet = id, fault = failure.fault().code(), cause = ?failure.cause(), "an evidence packet cannot be made");
             give_up(held, &row, failure.fault())?;
@@ -85,7 +94,8 @@ fn is_final(fault: Fault) -> bool {
     )
 }
 
-fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<(), Failure> {
+/// Stores a packet that was begun at `begun_ms`. Returns false when a member was erased meanwhile, of whom it may tell: then it is made again.
+fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket, begun_ms: i64) -> Result<bool, Failure> {
     let ctx = held.ctx();
     let at_us = ctx.clock.now_us();
     let digest = sha256(&packet.bytes);
@@ -100,12 +110,17 @@ fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<(), Failu
     entry.response_digest = Some(digest);
     entry.bytes = Some(packet.bytes.len() as u64);
     let (entry_id, id) = (ctx.ids.new_id(at_us / 1000), row.id.clone());
-    held.write_alone_blocking(
-        move |db| match rows::made(db, &id, &figures, (&packet.bytes, &packet.patients))? {
-            true => ledger::append(db, &entry, &entry_id, at_us),
-            false => Ok(()),
-        },
-    )
+    held.write_alone_blocking(move |db| {
+        // No erasure begins between this look and the commit.
+        retention::lock(db)?;
+        if erasures::touched_since(db, begun_ms)? {
+            return Ok(false);
+        }
+        if rows::made(db, &id, &figures, (&packet.bytes, &packet.patients))? {
+            ledger::append(db, &entry, &entry_id, at_us)?;
+        }
+        Ok(true)
+    })
 }
 
 fn give_up(held: &HeldJob, row: &PacketRow, fault: Fault) -> Result<(), Failure> {

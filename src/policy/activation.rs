@@ -163,7 +163,9 @@ pub fn approve(ctx: &Context, table: KindTable, act_id: &str, hand: &PolicyHand)
     let (kind, id) = (known.version.kind, known.version.id.clone());
     let for_all = known.partners.is_empty() && effective_ms <= now_ms;
     let own = act_id.clone();
+    let mut holds = hand.hold(ctx);
     ctx.store.write_blocking(move |db| {
+        holds(db)?;
         let approval_id = entries.first().map(|(id, _)| id.as_str()).unwrap_or_default();
         if !activations::approve(db, &act_id, approval_id, now_ms, effective_ms)? {
             return Err(Fault::ActivationUnknown.into());
@@ -194,7 +196,9 @@ pub fn withdraw(ctx: &Context, table: KindTable, act_id: &str, hand: &PolicyHand
         hand,
     );
     let own = act_id.to_owned();
+    let mut holds = hand.hold(ctx);
     ctx.store.write_blocking(move |db| {
+        holds(db)?;
         if !activations::withdraw(db, &own, at_us / 1000)? {
             return Err(Failure::new(Fault::ActivationUnknown)
                 .remedy("The act decides already, or was withdrawn: go back with `causeway policy rollback`."));
@@ -282,7 +286,9 @@ impl Act {
         let (own, at_us, inner) = (act_id.clone(), ctx.clock.now_us(), ctx.clone());
         let row = self.version.row(self.now_ms);
         let for_all = named.is_empty() && self.approved_ms.is_some() && self.effective_ms <= self.now_ms;
+        let mut holds = hand.hold(ctx);
         ctx.store.write_blocking(move |db| {
+            holds(db)?;
             policies::insert(db, &row)?;
             let rows = self.rows(&inner, table, db, &own)?;
             activations::add(db, &rows)?;
@@ -353,16 +359,17 @@ fn entries(
     }
 }
 
-/// Whether two names of operators are of one person, as far as they tell: the same name whatever its case and spaces, or the same user of
-/// this host unless both gave an id of their own.
+/// Whether two names of operators are of one person, as far as they tell: the same name of their own (what stands behind the user of the host, if
+/// that does) whatever its case and spaces, or the same user of this host unless both gave an id of their own.
 fn is_same_person(first: &str, second: &str) -> bool {
     let fold = |name: &str| name.split_whitespace().collect::<String>().to_lowercase();
     let (first, second) = (fold(first), fold(second));
+    let own = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let (host_user, id) = (
         |name: &str| name.split('/').next().unwrap_or_default().to_owned(),
         |name: &str| name.contains('/'),
     );
-    first == second || (host_user(&first) == host_user(&second) && !(id(&first) && id(&second)))
+    own(&first) == own(&second) || (host_user(&first) == host_user(&second) && !(id(&first) && id(&second)))
 }
 
 #[cfg(test)]
@@ -378,6 +385,8 @@ mod tests {
             ("uid-1000", "uid-1000", true),
             ("uid-1000", "uid-1001", false),
             ("Ana", "ana ", true),
+            ("ana", "uid-1000/ana", true),
+            ("bo", "uid-1000/ana", false),
         ] {
             assert_eq!(is_same_person(first, second), same, "{first} {second}");
         }

@@ -3,7 +3,7 @@
 use crate::audit::{Action, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::security::Operator;
+use crate::security::{Operator, operator};
 use crate::store::Db;
 use crate::telemetry::Correlation;
 
@@ -17,11 +17,28 @@ pub struct PolicyHand {
     pub note: OperatorNote,
     /// The operator's role.
     pub role: &'static str,
+    /// Whose token let the operator in; none on the host.
+    pub holder: Option<Operator>,
+}
+
+impl PolicyHand {
+    /// What begins the write of each command: it fails once the token that let the operator in is revoked or has ended.
+    pub(super) fn hold(&self, ctx: &Context) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+        let mut holds = self.holder.as_ref().map(|holder| operator::hold(ctx, holder));
+        move |db| match &mut holds {
+            Some(holds) => holds(db),
+            None => Ok(()),
+        }
+    }
 }
 
 impl From<OperatorNote> for PolicyHand {
     fn from(note: OperatorNote) -> PolicyHand {
-        PolicyHand { note, role: HOST }
+        PolicyHand {
+            note,
+            role: HOST,
+            holder: None,
+        }
     }
 }
 
@@ -60,7 +77,9 @@ pub(super) fn act(
     let at_us = ctx.clock.now_us();
     let entry = entry(ctx, action, &about, hand);
     let entry_id = ctx.ids.new_id(at_us / 1000);
+    let mut holds = hand.hold(ctx);
     ctx.store.write_blocking(move |db| {
+        holds(db)?;
         work(db)?;
         ledger::append(db, &entry, &entry_id, at_us)
     })

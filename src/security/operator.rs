@@ -45,7 +45,7 @@ pub enum Role {
     /// Reads decisions, reviews, links, grants, consents, disclosures and the ledger with Patient ids, without other personal
     /// values.
     Auditor,
-    /// Reads partners and policies.
+    /// Reads partners and policies; puts versions of policies in force; places and releases legal holds.
     Admin,
 }
 

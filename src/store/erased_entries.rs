@@ -6,6 +6,7 @@
 use super::Db;
 use super::ends;
 use super::entries::{self, ENTRY, EntryRow};
+use super::evidence;
 use super::schema::{
     bulk_job, consent, decision, disclosed_share, exchange, grants, ledger_entry, ledger_subject, opt_in, review,
     review_candidate,
@@ -220,11 +221,15 @@ pub fn close_correlations(db: &mut Db, values: &[String]) -> Result<usize, Failu
             .distinct()
             .load(db)?;
         found.extend(rows.into_iter().chain(kept));
+        let in_evidence = evidence::correlations(db)?.into_iter();
+        let is_own = |id: &String| id == value || (pattern.starts_with('%') && id.contains(value.as_str()));
+        found.extend(in_evidence.filter(is_own));
     }
     // The like of SQLite does not tell capitals from small letters.
     let is_theirs = |id: &String| values.iter().any(|value| id.contains(value.as_str()));
     found.retain(is_theirs);
     for id in &found {
+        evidence::erase_correlation(db, id)?;
         let rows: Vec<String> = ledger_entry::table
             .filter(ledger_entry::correlation_id.eq(id))
             .filter(ledger_entry::request_id.is_not_null())

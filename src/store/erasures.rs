@@ -75,6 +75,20 @@ pub fn unclean(db: &mut Db) -> Result<Vec<String>, Failure> {
         .load(db)?)
 }
 
+/// Whether an erasure is under way, or came to its end at or after `begun_ms` (UTC milliseconds): what was read since then may tell of a member
+/// who is erased by now. Read it after [`super::retention::lock`], so that none begins until the caller's transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub fn touched_since(db: &mut Db, begun_ms: i64) -> Result<bool, Failure> {
+    let touched: Option<String> = erasure::table
+        .filter(erasure::ended_ms.is_null().or(erasure::ended_ms.ge(begun_ms)))
+        .select(erasure::id)
+        .first(db)
+        .optional()?;
+    Ok(touched.is_some())
+}
+
 /// Notes that the rows of the member are gone, and forgets who it was. Returns false when somebody else noted it first.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 
 use super::Db;
 use super::many::insert;
-use super::schema::{evidence_member, evidence_packet, evidence_piece};
+use super::schema::{evidence_case_item, evidence_member, evidence_packet, evidence_piece, ledger_entry};
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 
@@ -17,6 +17,11 @@ pub const FAILED: &str = "failed";
 
 /// The state of a packet whose bytes were erased with a member.
 pub const ERASED: &str = "erased";
+
+/// The kind of packets and of items of cases that are about a correlation id.
+const CORRELATION: &str = "correlation";
+/// The kind of packets of a case.
+const CASE: &str = "case";
 
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 1 << 20;
@@ -203,13 +208,7 @@ pub fn erase_of(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
         .filter(evidence_member::patient_id.eq(patient_id))
         .select(evidence_member::packet_id)
         .load(db)?;
-    for some in packets.chunks(super::many::ROWS) {
-        diesel::delete(evidence_piece::table.filter(evidence_piece::packet_id.eq_any(some))).execute(db)?;
-        diesel::delete(evidence_member::table.filter(evidence_member::packet_id.eq_any(some))).execute(db)?;
-        diesel::update(evidence_packet::table.filter(evidence_packet::id.eq_any(some)))
-            .set(evidence_packet::state.eq(ERASED))
-            .execute(db)?;
-    }
+    empty(db, &packets)?;
     diesel::update(evidence_packet::table.filter(evidence_packet::subject.eq(patient_id)))
         .set((
             evidence_packet::subject.eq(None::<String>),
@@ -217,4 +216,93 @@ pub fn erase_of(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
         ))
         .execute(db)?;
     Ok(packets.len())
+}
+
+/// Erases the bytes of these packets; their rows stay.
+fn empty(db: &mut Db, packets: &[String]) -> Result<(), Failure> {
+    for some in packets.chunks(super::many::ROWS) {
+        diesel::delete(evidence_piece::table.filter(evidence_piece::packet_id.eq_any(some))).execute(db)?;
+        diesel::delete(evidence_member::table.filter(evidence_member::packet_id.eq_any(some))).execute(db)?;
+        diesel::update(evidence_packet::table.filter(evidence_packet::id.eq_any(some)))
+            .set(evidence_packet::state.eq(ERASED))
+            .execute(db)?;
+    }
+    Ok(())
+}
+
+/// Returns the correlation ids that packets and cases are about.
+///
+/// # Errors
+/// Those of the database.
+pub fn correlations(db: &mut Db) -> Result<Vec<String>, Failure> {
+    let asked: Vec<Option<String>> = evidence_packet::table
+        .filter(evidence_packet::kind.eq(CORRELATION))
+        .filter(evidence_packet::subject.is_not_null())
+        .select(evidence_packet::subject)
+        .distinct()
+        .load(db)?;
+    let grouped: Vec<String> = evidence_case_item::table
+        .filter(evidence_case_item::kind.eq(CORRELATION))
+        .select(evidence_case_item::item)
+        .distinct()
+        .load(db)?;
+    Ok(asked.into_iter().flatten().chain(grouped).collect())
+}
+
+/// Takes a correlation id out of packets and cases: the bytes of the packets about it, and of those of cases that have it, are erased; in a case
+/// the id of the entry that added it takes its place.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
+    let own: Vec<String> = evidence_packet::table
+        .filter(evidence_packet::kind.eq(CORRELATION))
+        .filter(evidence_packet::subject.eq(id))
+        .select(evidence_packet::id)
+        .load(db)?;
+    empty(db, &own)?;
+    for some in own.chunks(super::many::ROWS) {
+        diesel::update(evidence_packet::table.filter(evidence_packet::id.eq_any(some)))
+            .set(evidence_packet::subject.eq(None::<String>))
+            .execute(db)?;
+    }
+    let cases: Vec<String> = evidence_case_item::table
+        .filter(evidence_case_item::item.eq(id))
+        .select(evidence_case_item::case_id)
+        .load(db)?;
+    for some in cases.chunks(super::many::ROWS) {
+        let packets: Vec<String> = evidence_packet::table
+            .filter(evidence_packet::kind.eq(CASE))
+            .filter(evidence_packet::subject.eq_any(some))
+            .select(evidence_packet::id)
+            .load(db)?;
+        empty(db, &packets)?;
+    }
+    diesel::update(evidence_case_item::table.filter(evidence_case_item::item.eq(id)))
+        .set(evidence_case_item::item.eq(evidence_case_item::entry_id))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about. Call it while the entries can still be opened.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
+    for some in entries.chunks(super::many::ROWS) {
+        let about: Vec<Option<String>> = ledger_entry::table
+            .filter(ledger_entry::id.eq_any(some))
+            .filter(ledger_entry::subject.is_not_null())
+            .select(ledger_entry::subject)
+            .distinct()
+            .load(db)?;
+        let about: Vec<String> = about.into_iter().flatten().collect();
+        let packets: Vec<String> = evidence_member::table
+            .filter(evidence_member::patient_id.eq_any(&about))
+            .select(evidence_member::packet_id)
+            .distinct()
+            .load(db)?;
+        empty(db, &packets)?;
+    }
+    Ok(())
 }

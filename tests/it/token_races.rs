@@ -7,7 +7,9 @@ use causeway::audit::OperatorNote;
 use causeway::clock::Clock;
 use causeway::context::Context;
 use causeway::error::{Failure, Fault};
+use causeway::ops::policy_kinds::KINDS;
 use causeway::ops::viewed::{Viewer, viewed};
+use causeway::policy::{self, ActivationWish, PolicyHand, PolicyKind};
 use causeway::secret::sha256;
 use causeway::security::{Operator, Role, operator};
 use causeway::store::schema::ledger_entry;
@@ -76,4 +78,41 @@ async fn t_f13_a_look_and_the_revocation_of_its_token_have_one_order() {
     }
     // Nothing is written after a revocation.
     assert_eq!(payer.count("ledger_entry WHERE action = 'operator.viewed'"), looked);
+}
+
+#[tokio::test]
+async fn t_f13_no_act_on_a_policy_follows_the_revocation_of_the_token_that_let_it_in() {
+    let (payer, _) = TestPayer::prepare(1);
+    let ctx = context(&payer, Clock::System).await;
+    let acts = move || {
+        let issued = operator::issue(&ctx, &Role::Admin.into(), "ana", 60_000).expect("a token");
+        let note = || OperatorNote {
+            operator: "ana".to_owned(),
+            reason: "a test".to_owned(),
+        };
+        let hand = PolicyHand {
+            note: note(),
+            role: "admin",
+            holder: Some(Operator {
+                roles: Role::Admin.into(),
+                name: "ana".to_owned(),
+                token: sha256(issued.token.expose().as_bytes()),
+            }),
+        };
+        let activate = || {
+            let wanted = (Some(PolicyKind::Retry), "default");
+            policy::activate(&ctx, KINDS, wanted, &ActivationWish::default(), &hand).map(|done| done.act_id)
+        };
+        let act = activate().expect("the token is valid");
+        let revokes = operator::revoke(&ctx, &issued.id, "host", note());
+        ctx.store.write_blocking(revokes).expect("revoked");
+        let refused = [
+            activate().map(drop),
+            policy::withdraw(&ctx, KINDS, &act, &hand).map(drop),
+        ];
+        refused.map(|outcome| outcome.expect_err("the token is revoked").fault())
+    };
+    let refused = tokio::task::spawn_blocking(acts).await.expect("runs");
+    assert_eq!(refused, [Fault::TokenInvalid, Fault::TokenInvalid]);
+    assert_eq!(payer.count("ledger_entry WHERE action LIKE 'policy.%'"), 1);
 }

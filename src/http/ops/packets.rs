@@ -33,7 +33,7 @@ pub(super) async fn ask(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         asked.correlation(),
     )?;
     let ctx = &asked.app.ctx;
-    let id = ctx.store.write(asks::ask(ctx, wanted, by)).await?;
+    let id = ctx.store.write(asked.held(asks::ask(ctx, wanted, by))).await?;
     ctx.bell.ring();
     shown(asked, id).await
 }
@@ -45,6 +45,7 @@ pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 }
 
 async fn shown(asked: &OpsRequest, id: String) -> Result<JsonBody, Failure> {
+    asked.show(WHAT, None).await?;
     let row = asked.read(move |db| asks::find(db, &id)).await?;
     JsonBody::of(&PacketItem::of(row))
 }
@@ -52,8 +53,8 @@ async fn shown(asked: &OpsRequest, id: String) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/packets/{id}/file`: the packet itself.
 pub(super) async fn file(asked: &OpsRequest) -> Result<Bytes, Failure> {
     let id = id(asked)?;
-    let row = asked.read(move |db| asks::find(db, &id)).await?;
-    bytes(asked, row).await
+    let found = asked.read(move |db| asks::find(db, &id)).await;
+    bytes(asked, found).await
 }
 
 /// `GET /ops/v1/evidence/{exchange}`: the newest packet of an exchange that was made.
@@ -61,21 +62,22 @@ pub(super) async fn of_exchange(asked: &OpsRequest) -> Result<Bytes, Failure> {
     let id = asked.id(|| Fault::ExchangeUnknown.into())?;
     let found = asked.read(move |db| {
         exchange(db, &id)?;
-        newest(db, EXCHANGE, &id)
+        newest(db, EXCHANGE, &id)?.ok_or_else(|| {
+            Failure::new(Fault::PacketUnknown)
+                .remedy("Ask for it with POST /ops/v1/packets, and fetch it when its state is made.")
+        })
     });
-    let row = found.await?.ok_or_else(|| {
-        Failure::new(Fault::PacketUnknown)
-            .remedy("Ask for it with POST /ops/v1/packets, and fetch it when its state is made.")
-    })?;
-    bytes(asked, row).await
+    bytes(asked, found.await).await
 }
 
-async fn bytes(asked: &OpsRequest, row: PacketRow) -> Result<Bytes, Failure> {
-    let object = Object {
+/// Notes the look, whether there is a packet or not, and returns the packet.
+async fn bytes(asked: &OpsRequest, found: Result<PacketRow, Failure>) -> Result<Bytes, Failure> {
+    let object = found.as_ref().ok().map(|row| Object {
         kind: "EvidencePacket",
         id: row.id.clone(),
-    };
-    asked.show(WHAT, Some(object)).await?;
+    });
+    asked.show(WHAT, object).await?;
+    let row = found?;
     let store = &asked.app.ctx.store;
     let found = store.read_apart(move |db| asks::content(db, &row)).await?;
     Ok(Bytes::from(found))

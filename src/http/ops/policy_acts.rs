@@ -128,6 +128,7 @@ fn hand(asked: &OpsRequest, reason: String) -> Result<PolicyHand, Failure> {
             reason,
         },
         role: asked.role.name(),
+        holder: Some(asked.operator.clone()),
     })
 }
 

@@ -72,7 +72,11 @@ pub(super) async fn place(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         }
     };
     let ctx = &asked.app.ctx;
-    let id = ctx.store.reserved().write(hold::place(ctx, target, case, by)).await?;
+    let id = ctx
+        .store
+        .reserved()
+        .write(asked.held(hold::place(ctx, target, case, by)))
+        .await?;
     one(asked, id).await
 }
 
@@ -89,7 +93,10 @@ pub(super) async fn release(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let by = by(asked, &wanted.reason)?;
     let id = asked.id(|| Fault::HoldUnknown.into())?;
     let ctx = &asked.app.ctx;
-    ctx.store.reserved().write(hold::release(ctx, id.clone(), by)).await?;
+    ctx.store
+        .reserved()
+        .write(asked.held(hold::release(ctx, id.clone(), by)))
+        .await?;
     one(asked, id).await
 }
 

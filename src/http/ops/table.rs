@@ -154,17 +154,23 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             AUDITOR,
             "One evidence packet: whether it is made",
         ),
-        get(
-            "/ops/v1/packets/{id}/file",
-            PacketFile,
-            AUDITOR,
-            "The evidence packet itself, a tar archive",
+        says_why(
+            ReasonRule::Header,
+            get(
+                "/ops/v1/packets/{id}/file",
+                PacketFile,
+                AUDITOR,
+                "The evidence packet itself, a tar archive",
+            ),
         ),
-        get(
-            "/ops/v1/evidence/{id}",
-            Evidence,
-            AUDITOR,
-            "The newest evidence packet of an exchange, a tar archive",
+        says_why(
+            ReasonRule::Header,
+            get(
+                "/ops/v1/evidence/{id}",
+                Evidence,
+                AUDITOR,
+                "The newest evidence packet of an exchange, a tar archive",
+            ),
         ),
         says_why(
             ReasonRule::Header,

@@ -2,6 +2,7 @@
 
 use super::super::Db;
 use super::super::dynamic::{HeldValue, Sql};
+use super::super::evidence;
 use super::due::EvidenceKind;
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
@@ -54,6 +55,7 @@ pub fn delete(db: &mut Db, kind: EvidenceKind, ids: &[String], before_ms: i64) -
         delete_opt_ins(db, ids, before_ms)?;
     }
     if kind == EvidenceKind::Ledger {
+        evidence::erase_told(db, ids)?;
         delete_shares(db, ids)?;
         delete_index(db, ids)?;
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The files of the packet of this exchange.
 #[track_caller]
 fn packet(payer: &TestPayer, id: &str) -> BTreeMap<String, Vec<u8>> {
-    let told = payer.json_command(&["audit", "packet", id, "--out", "packet.tar"]);
+    let told = payer.json_command(&["audit", "packet", id, "--reason", "a test", "--out", "packet.tar"]);
     assert_eq!(told["state"], "made", "{told}");
     let bytes = std::fs::read(payer.home().join("packet.tar")).expect("a packet");
     let key = payer.json_command(&["audit", "key"])["key"]
@@ -34,6 +34,21 @@ fn values(files: &BTreeMap<String, Vec<u8>>, path: &str) -> Vec<Value> {
         .collect()
 }
 
+/// Puts a retry version of the store in force.
+fn hasty(payer: &TestPayer) {
+    let shown = payer.command(&["policy", "show", "default", "--kind", "retry"]);
+    let text = String::from_utf8(shown.stdout).expect("text");
+    let text = text.replace("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000 2");
+    std::fs::write(payer.home().join("hasty.policy"), text).expect("a file");
+    for arguments in [
+        ["policy", "import", "hasty.policy", "--kind", "retry", "--name", "hasty"].as_slice(),
+        &["policy", "activate", "hasty", "--kind", "retry"],
+    ] {
+        let done = payer.command(&[arguments, &["--reason", "a test"]].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 #[test]
 fn an_exchange_is_shown_by_both_payers() {
     let mut both = BothPayers::start(2, "2.2");
@@ -42,6 +57,7 @@ fn an_exchange_is_shown_by_both_payers() {
     both.old.serve();
     let alone = both.enrolment(1, None);
     std::fs::write(both.new.home().join("alone.json"), alone.to_string()).expect("a file");
+    hasty(&both.new);
     let started = both.new.json_command(&["exchange", "start", "alone.json"]);
     let id = started["id"].as_str().expect("an id");
     let began = Instant::now();
@@ -68,6 +84,13 @@ fn an_exchange_is_shown_by_both_payers() {
         (Some(&"requested"), Some(&"completed")),
         "{timeline:#}"
     );
+    let cited: Value = serde_json::from_slice(&ours["policies.json"]).expect("JSON");
+    let mut versions = cited["versions"].as_array().expect("versions").iter();
+    let hasty = versions.find(|one| one["version"].as_str().is_some_and(|name| name.starts_with("hasty-")));
+    let hasty = hasty.unwrap_or_else(|| panic!("{cited:#}"));
+    assert_eq!(hasty["kind"], "retry");
+    let text = &ours[hasty["text"].as_str().expect("the text of a version of the store")];
+    assert!(String::from_utf8_lossy(text).contains("not-sent repeat 1000 300000 2"));
     let attempts = values(&ours, "requests.jsonl");
     let shown_steps = shown["steps"].as_array().expect("steps").len();
     assert_eq!(

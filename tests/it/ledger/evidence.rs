@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// A payer that served one match and one whole record: with the id of the exchange, the member, and the correlation id of the record.
-struct Served {
-    payer: TestPayer,
-    client: Client,
-    token: String,
-    exchange: String,
-    member: String,
-    correlation: String,
-    key: LogKey,
+pub(super) struct Served {
+    pub(super) payer: TestPayer,
+    pub(super) client: Client,
+    pub(super) token: String,
+    pub(super) exchange: String,
+    pub(super) member: String,
+    pub(super) correlation: String,
+    pub(super) key: LogKey,
 }
 
 impl Served {
-    async fn start() -> Served {
+    pub(super) async fn start() -> Served {
         let (mut payer, client) = TestPayer::prepare(4);
         payer.serve_with(&[SOON]);
         let token = client.token(ALL_SCOPES).await;
@@ -52,10 +52,14 @@ impl Served {
 
     /// The packet that is asked for in this way, once both verifiers found it to be whole.
     #[track_caller]
-    fn packet(&self, name: &str, asked: &[&str]) -> (Vec<u8>, Value) {
-        let told = self
-            .payer
-            .json_command(&[["audit", "packet", "--out", name].as_slice(), asked].concat());
+    pub(super) fn packet(&self, name: &str, asked: &[&str]) -> (Vec<u8>, Value) {
+        let told = self.payer.json_command(
+            &[
+                ["audit", "packet", "--reason", "a test", "--out", name].as_slice(),
+                asked,
+            ]
+            .concat(),
+        );
         assert_eq!(told["state"], "made", "{told}");
         let path = self.payer.home().join(name);
         let bytes = std::fs::read(&path).expect("a packet");
@@ -67,7 +71,7 @@ impl Served {
         (bytes, told)
     }
 
-    fn stderr(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(super) fn stderr(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.payer.command(arguments);
         (
             output.status.code(),
@@ -227,7 +231,15 @@ async fn the_same_checkpoint_makes_the_same_bytes_whatever_happened_since() {
         Some(2),
         "a checkpoint of another log"
     );
-    let (code, said) = served.stderr(&["audit", "packet", &served.exchange, "--checkpoint", "strange"]);
+    let (code, said) = served.stderr(&[
+        "audit",
+        "packet",
+        &served.exchange,
+        "--reason",
+        "r",
+        "--checkpoint",
+        "strange",
+    ]);
     assert_eq!(code, Some(2), "{said}");
 }
 
@@ -351,14 +363,29 @@ async fn auditors_ask_for_packets_over_http_and_what_is_wrong_is_said() {
     for path in ["packets".to_owned(), format!("packets/{id}/file")] {
         assert_eq!(support.get(&path).await.status, 403);
     }
-    let (code, said) = served.stderr(&["audit", "packet", "nothing"]);
+    let (code, said) = served.stderr(&["audit", "packet", "nothing", "--reason", "r"]);
     assert!(code == Some(1) && said.contains("EX-001"), "{code:?} {said}");
-    let (code, said) = served.stderr(&["evidence", "get", "nothing", "--out", "x.tar"]);
+    let (code, said) = served.stderr(&["evidence", "get", "nothing", "--out", "x.tar", "--reason", "r"]);
     assert!(code == Some(1) && said.contains("EV-001"), "{code:?} {said}");
+    for silent in [
+        ["audit", "packet", &served.exchange].as_slice(),
+        &["evidence", "get", &id, "--out", "x.tar"],
+    ] {
+        let (code, said) = served.stderr(silent);
+        assert!(code != Some(0) && said.contains("--reason"), "{code:?} {said}");
+    }
     let (code, _) = served.stderr(&["audit", "packet"]);
     assert_eq!(code, Some(2));
     std::fs::write(served.payer.home().join("there.tar"), "mine").expect("written");
-    let (code, said) = served.stderr(&["audit", "packet", &served.exchange, "--out", "there.tar"]);
+    let (code, said) = served.stderr(&[
+        "audit",
+        "packet",
+        &served.exchange,
+        "--reason",
+        "r",
+        "--out",
+        "there.tar",
+    ]);
     assert_eq!(code, Some(3), "{said}");
     assert_eq!(
         std::fs::read(served.payer.home().join("there.tar")).expect("read"),
@@ -418,7 +445,7 @@ async fn packets_of_an_erased_member_lose_their_bytes_and_those_of_others_do_not
         0
     );
     for id in [first, by_exchange] {
-        let (code, said) = served.stderr(&["evidence", "get", &id, "--out", "gone.tar"]);
+        let (code, said) = served.stderr(&["evidence", "get", &id, "--out", "gone.tar", "--reason", "r"]);
         assert!(code == Some(1) && said.contains("EV-008"), "{code:?} {said}");
         assert_eq!(
             served.payer.count(&format!("evidence_piece WHERE packet_id = '{id}'")),
@@ -427,7 +454,7 @@ async fn packets_of_an_erased_member_lose_their_bytes_and_those_of_others_do_not
     }
     served
         .payer
-        .json_command(&["evidence", "get", &other, "--out", "kept.tar"]);
+        .json_command(&["evidence", "get", &other, "--out", "kept.tar", "--reason", "r"]);
     let [made, kept] =
         ["other.tar", "kept.tar"].map(|name| std::fs::read(served.payer.home().join(name)).expect("a packet"));
     assert_eq!(made, kept);

@@ -2,6 +2,7 @@
 
 mod backup;
 mod evidence;
+mod evidence_gone;
 mod handed;
 mod kills;
 mod mutations;

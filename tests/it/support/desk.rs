@@ -70,13 +70,13 @@ impl<'a> Desk<'a> {
         self.fetch(&format!("{}{path}", self.base)).await
     }
 
-    /// Gets what is at a whole URL, with a reason where values of a person are shown.
+    /// Gets what is at a whole URL, with a reason where one is needed.
     async fn fetch(&self, url: &str) -> Reply {
         let path = url.strip_prefix(&self.base).unwrap_or_default();
-        if ["reviews/", "links", "members/"]
+        let has_person = ["reviews/", "links", "members/", "evidence/"]
             .iter()
-            .any(|start| path.starts_with(start))
-        {
+            .any(|start| path.starts_with(start));
+        if has_person || path.ends_with("/file") {
             return self.look(url, BECAUSE).await;
         }
         let sent = self.client.http.get(url).bearer_auth(&self.token).send().await;
