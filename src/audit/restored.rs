@@ -65,8 +65,8 @@ pub struct EndedRight {
     pub action: String,
     /// The partner concerned.
     pub partner: Option<String>,
-    /// Id of what was ended or changed: of the consent, grant, partner, token, policy version, review or link, of the erasure, or of what is held. None of an entry whose subject
-    /// was erased.
+    /// Id of what was ended or changed: of the consent, grant, partner, token, policy version, review or link, of the erasure, or of what is
+    /// held. None of an entry whose subject was erased.
     pub id: Option<String>,
 }
 

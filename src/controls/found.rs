@@ -89,7 +89,9 @@ impl EntryRead {
         // An erasure puts this server's id of the request into the place of one that the caller chose.
         let is_taken_out = self.row.request_id.is_none() && same("/request_id", Some(&self.row.correlation_id));
         let is_correlation = match self.text("/correlation_commit") {
-            Some(_) => self.opens("correlation", "/correlation_commit", &self.row.correlation_id) != CommitmentOpens::No,
+            Some(_) => {
+                self.opens("correlation", "/correlation_commit", &self.row.correlation_id) != CommitmentOpens::No
+            }
             None => same("/correlation_id", Some(&self.row.correlation_id)),
         };
         let ts = crate::clock::rfc3339_us(self.row.at_us);

@@ -139,11 +139,7 @@ pub(super) fn rebuild(
 }
 
 /// What is wrong with consent and grant of a decision.
-fn rights(
-    db: &mut Db,
-    decision: &StoredDecision,
-    consents_before_ms: i64,
-) -> Result<Option<&'static str>, Failure> {
+fn rights(db: &mut Db, decision: &StoredDecision, consents_before_ms: i64) -> Result<Option<&'static str>, Failure> {
     let (Some(consent_id), Some(grant_id)) = (&decision.consent_id, &decision.grant_id) else {
         return Ok((decision.outcome == MATCHED).then_some("it granted a member, and has no consent or no grant"));
     };

@@ -8,9 +8,9 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::{is_fhir_id, is_one_line};
 use crate::security::Operator;
-use crate::store::{Db, erasures};
 use crate::store::retention as state;
 use crate::store::retention::holds::{self as rows, EXCHANGE, MEMBER};
+use crate::store::{Db, erasures};
 use crate::telemetry::Correlation;
 
 pub use crate::store::retention::holds::HoldRow as Hold;

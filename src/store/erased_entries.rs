@@ -7,8 +7,8 @@ use super::Db;
 use super::ends;
 use super::entries::{self, ENTRY, EntryRow};
 use super::schema::{
-    bulk_job, consent, decision, disclosed_share, exchange, grants, identity_link, ledger_entry, ledger_subject, opt_in,
-    review, review_candidate,
+    bulk_job, consent, decision, disclosed_share, exchange, grants, identity_link, ledger_entry, ledger_subject,
+    opt_in, review, review_candidate,
 };
 use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
@@ -144,7 +144,8 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         .cloned()
         .collect();
     next.extend(ends::of(db, &begun)?.into_iter().filter(is_about));
-    let own: BTreeSet<String> = next.iter().filter_map(|row| row.request_id.clone()).collect();
+    let chosen = |row: &EntryRow| Some((row.correlation_id.clone(), row.request_id.clone()?));
+    let own: BTreeSet<(String, String)> = next.iter().filter_map(chosen).collect();
     for row in &next {
         one(db, &row.id)?;
         if let Some(name) = &row.subject {
@@ -160,13 +161,23 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         diesel::delete(listed).execute(db)?;
     }
     // Entries of the same requests that are about nobody, such as that of a match that begins.
-    for request in own {
+    for (correlation, request) in own {
         let rows: Vec<String> = ledger_entry::table
             .filter(ledger_entry::request_id.eq(&request))
             .filter(ledger_entry::subject.is_null())
             .select(ledger_entry::id)
             .load(db)?;
         rows.iter().try_for_each(|id| one(db, id))?;
+        // The member's decisions stay findable by the ids that their entries have now.
+        for some in names.chunks(NAMES) {
+            let decided = decision::table
+                .filter(decision::correlation_id.eq(&correlation))
+                .filter(decision::request_id.eq(&request))
+                .filter(decision::patient_id.eq_any(some));
+            diesel::update(decided)
+                .set(decision::correlation_id.eq(decision::request_id))
+                .execute(db)?;
+        }
     }
     Ok(next.len())
 }
@@ -188,8 +199,7 @@ fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
 
 /// Puts this server's own id of the request into the place of the caller's, and leaves everything else of an entry, which is about somebody else.
 fn take_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
-    let text =
-        "UPDATE ledger_entry SET correlation_id = request_id, request_id = NULL WHERE id = ? AND request_id IS NOT NULL";
+    let text = "UPDATE ledger_entry SET correlation_id = request_id, request_id = NULL WHERE id = ? AND request_id IS NOT NULL";
     run(db, Statement::<Unchosen>::new(text, vec![Bind::Text(id)]))?;
     Ok(())
 }

@@ -5,8 +5,8 @@ use super::Db;
 use super::keys::keys_of;
 use super::schema::{
     access_token, bulk_job, bulk_run, bulk_run_member, compartment, decision, enrolment, exchange, exchange_ask,
-    exchange_missing, exchange_question, exchange_result, exchange_step, grants, identity_link, identity_roster, ingest,
-    ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource, job, member, resource,
+    exchange_missing, exchange_question, exchange_result, exchange_step, grants, identity_link, identity_roster,
+    ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource, job, member, resource,
     resource_identifier,
 };
 use super::{bulk_runs, identity};

@@ -50,7 +50,7 @@ fn still_proved(payer: &TestPayer, kept: &Value, before: &[(String, Value)]) {
 /// That the controls find nothing wrong with what is left.
 fn controls_hold(payer: &TestPayer) {
     let only = ["--only", "completeness", "--only", "rebuild", "--full", "--json"];
-    let ran = payer.command(&[["controls", "run"].as_slice(), &only].concat());
+    let ran = payer.command(&[["controls", "run"].as_slice(), only.as_slice()].concat());
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert_eq!(ran.status.code(), Some(0), "{said}");
 }
@@ -101,7 +101,11 @@ async fn t_f06_after_an_erasure_with_the_record_nothing_of_the_member_is_left() 
     }
     assert_eq!(told["counts"]["plain_correlation_ids"], 0, "{told}");
     assert!(of_two > 0);
-    assert_eq!(payer.count(&about_two), of_two, "another member's evidence is as it was");
+    assert_eq!(
+        payer.count(&about_two),
+        of_two,
+        "another member's evidence is as it was"
+    );
     if !on_postgres() {
         let backup = &told["backups"][0];
         assert!(

@@ -141,7 +141,13 @@ fn an_erasure_leaves_what_was_decided_about_another_member() {
     one_is_a_candidate(&bed);
     let erase = |db: &mut Db| erased_decided::drop_decided(db, "ana");
     bed.ctx.store.write_blocking(erase).expect("erased");
-    for table in ["decision", "decision_candidate", "review", "review_candidate", "review_act"] {
+    for table in [
+        "decision",
+        "decision_candidate",
+        "review",
+        "review_candidate",
+        "review_act",
+    ] {
         for (member, left) in [("ana", 0), ("ben", 1)] {
             let rows = format!("SELECT count(*) FROM {table} WHERE patient_id = '{member}'");
             assert_eq!(bed.number(&rows), left, "{table} of {member}");
@@ -163,9 +169,15 @@ fn what_is_kept_of_the_record_keeps_the_record_and_not_the_ledger() {
     let is_kept = |leave: ErasureLeave| matches!(leave, ErasureLeave::Kept { until_ms } if until_ms > super::bed::NOW + TEN_YEARS);
     assert!(is_kept(leave(true, 0)), "{:?}", leave(true, 0));
     // Before the store knows the time, and after it.
-    assert!(is_kept(leave(true, 20)), "a clock that is set forward makes nothing old");
+    assert!(
+        is_kept(leave(true, 20)),
+        "a clock that is set forward makes nothing old"
+    );
     bed.run();
-    assert!(is_kept(leave(true, 20)), "a clock that is set forward makes nothing old");
+    assert!(
+        is_kept(leave(true, 20)),
+        "a clock that is set forward makes nothing old"
+    );
 }
 
 #[test]
@@ -211,7 +223,11 @@ fn a_released_hold_does_not_say_any_more_whom_it_was_on() {
     }
     let write = |db: &mut Db| forget(db, "ana");
     bed.ctx.store.write_blocking(write).expect("forgotten");
-    for (left, rows) in [("target = 'ana'", 0), ("target = 'ben'", 1), ("reason = '' AND released_why = ''", 2)] {
+    for (left, rows) in [
+        ("target = 'ana'", 0),
+        ("target = 'ben'", 1),
+        ("reason = '' AND released_why = ''", 2),
+    ] {
         let query = format!("SELECT count(*) FROM retention_hold WHERE {left}");
         assert_eq!(bed.number(&query), rows, "{left}");
     }
@@ -228,7 +244,10 @@ fn a_request_is_found_by_its_own_id_after_its_correlation_id_was_taken_out() {
     };
     let found = bed.ctx.store.read_blocking(|db| entries::of_request(db, &ids, "", 10));
     assert_eq!(found.expect("reads").len(), 2);
-    let found = bed.ctx.store.read_blocking(|db| entries::by_request_id(db, "r-1", "", 10));
+    let found = bed
+        .ctx
+        .store
+        .read_blocking(|db| entries::by_request_id(db, "r-1", "", 10));
     assert_eq!(found.expect("reads").len(), 2);
 }
 

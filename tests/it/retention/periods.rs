@@ -85,7 +85,11 @@ fn controls_hold_after_rows_and_values_were_deleted() {
     bed.run();
     assert_eq!(bed.left_of("ana"), 0);
     let chosen = "SELECT count(*) FROM ledger_entry WHERE correlation_id = 'chosen'";
-    assert_eq!(bed.number(chosen), 0, "what opens a commitment is gone, the correlation id too");
+    assert_eq!(
+        bed.number(chosen),
+        0,
+        "what opens a commitment is gone, the correlation id too"
+    );
     bed.sequence();
     let all = register::CONTROLS.iter();
     let asked = ControlsAsked {
