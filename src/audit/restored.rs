@@ -16,8 +16,9 @@ use crate::store::{Store, StoreUrl, standing};
 use serde::Serialize;
 use std::path::Path;
 
-/// What ends or changes a right, by the codes of [`super::Action`]. A reviewer's act on a review or a link may end grants.
-const ENDS: [&str; 11] = [
+/// What ends or changes a right, or has to be done again, by the codes of [`super::Action`]. A reviewer's act on a review or a link may end
+/// grants; a member who was erased is there again, and a hold is not.
+const ENDS: [&str; 15] = [
     "consent.revoked",
     "operator.grant-revoked",
     "opt-in.revoked",
@@ -26,6 +27,10 @@ const ENDS: [&str; 11] = [
     "partner.locked",
     "operator.token-revoked",
     "policy.activated",
+    "policy.approved",
+    "policy.rolled-back",
+    "member.erased",
+    "retention.hold-placed",
     "review.reopened",
     "link.moved",
     "link.taken-back",
@@ -60,8 +65,8 @@ pub struct EndedRight {
     pub action: String,
     /// The partner concerned.
     pub partner: Option<String>,
-    /// Id of what was ended or changed: of the consent, grant, partner, token, policy version, review or link. None of an entry whose subject
-    /// was erased.
+    /// Id of what was ended or changed: of the consent, grant, partner, token, policy version, review or link, of the erasure, or of what is
+    /// held. None of an entry whose subject was erased.
     pub id: Option<String>,
 }
 

@@ -324,6 +324,10 @@ impl Done {
             );
             let rows: Vec<Vec<String>> = self.ended.iter().map(EndedRight::cells).collect();
             out.table(&["AT", "ACTION", "PARTNER", "ID"], &rows);
+            let again = ["member.erased", "retention.hold-placed"];
+            if self.ended.iter().any(|one| again.contains(&one.action.as_str())) {
+                out.line("erase again who was erased, and place the holds again");
+            }
         }
         if let Some(old) = &self.old_store {
             out.note(&format!("the store that was here is now {}", old.display()));

@@ -38,7 +38,11 @@ pub fn run(ctx: &Context, chance: &Chance, many: HowMany) -> Result<ControlFindi
     receipts(store, &mut findings)?;
     let all = each(store, RowKind::Entry, (chance, many), &mut |id| {
         findings.look();
-        if let Some(why) = settled(store, |db| entry_rows::wrong(db, id, now_us), Option::is_none)? {
+        if let Some(why) = settled(
+            store,
+            |db| entry_rows::wrong(db, id, &ctx.keeping, now_us),
+            Option::is_none,
+        )? {
             findings.defect("entry", id, why);
         }
         Ok(())

@@ -6,6 +6,7 @@ use super::row_entries::Untold;
 use super::told::{RowOfEntry, action, row_of};
 use crate::audit::Action;
 use crate::error::{Failure, Fault};
+use crate::keeping::{DataKind, Periods};
 use crate::review::act_digest;
 use crate::secret::hex;
 use crate::store::control_rows::{self, RowKind};
@@ -16,8 +17,9 @@ use crate::store::{
 /// Age after which a disclosure must have its end in the ledger, microseconds. Ends that were lost are written within minutes.
 const ENDED_US: i64 = 24 * 3_600_000_000;
 
-/// What is wrong with an entry: it contradicts its own columns, has no place in the tree, or its row is not there or is not what it says.
-pub(super) fn wrong(db: &mut Db, id: &str, now_us: i64) -> Untold {
+/// What is wrong with an entry at `now_us` (UTC microseconds): it contradicts its own columns, has no place in the tree, or its row is not
+/// there or is not what it says. A row whose time is over by these periods may be gone.
+pub(super) fn wrong(db: &mut Db, id: &str, periods: &Periods, now_us: i64) -> Untold {
     let Some((row, exchange_id)) = control_rows::entry(db, id)? else {
         return says("it is gone");
     };
@@ -32,10 +34,11 @@ pub(super) fn wrong(db: &mut Db, id: &str, now_us: i64) -> Untold {
         return says("its action is not known to this version of the program");
     };
     match row_of(action) {
+        RowOfEntry::Stays(kind) if may_be_gone(&entry, kind, periods, now_us) => Ok(None),
         RowOfEntry::Stays(kind) => without_row(db, &entry, action, kind, exchange_id.as_deref()),
         RowOfEntry::Goes(kind) => gone_too_soon(db, &entry, kind),
         RowOfEntry::None(_) => match action {
-            Action::DisclosureBegun => disclosure(db, &entry, now_us),
+            Action::DisclosureBegun => disclosure(db, &entry, periods, now_us),
             Action::DisclosureCompleted => disclosure_end(db, &entry),
             _ => Ok(None),
         },
@@ -57,6 +60,20 @@ fn has_place(db: &mut Db, id: &str) -> Result<bool, Failure> {
 
 fn lacks(is_there: bool, what: &str) -> Untold {
     Ok((!is_there).then(|| format!("its {what} is gone")))
+}
+
+/// Whether nothing can be said of the row any more: an erasure took it with what opens the entry, or the row's time may be over. No row's time
+/// begins before its entry.
+fn may_be_gone(entry: &EntryRead, kind: RowKind, periods: &Periods, now_us: i64) -> bool {
+    let kept = match kind {
+        RowKind::Decision => DataKind::Decisions,
+        RowKind::Exchange | RowKind::OptIn => DataKind::Exchanges,
+        RowKind::Consent | RowKind::Grant => DataKind::Consents,
+        RowKind::Review => DataKind::Reviews,
+        _ => return entry.row.salt.is_none(),
+    };
+    let before_ms = periods.before_ms(kept, now_us / 1000);
+    entry.row.salt.is_none() || before_ms > Some(entry.row.at_us / 1000)
 }
 
 fn without_row(db: &mut Db, entry: &EntryRead, action: Action, kind: RowKind, exchange_id: Option<&str>) -> Untold {
@@ -147,7 +164,9 @@ fn review(db: &mut Db, entry: &EntryRead, action: Action, id: &str) -> Untold {
     let digest = entry.text("/req_digest").unwrap_or_default().to_owned();
     let acts = reviews::acts(db, id)?;
     lacks(
-        acts.iter().any(|act| hex(&act_digest(act)) == digest),
+        // An act without a reason was about a member who was erased.
+        acts.iter()
+            .any(|act| act.reason.is_empty() || hex(&act_digest(act)) == digest),
         "act, as it was done,",
     )
 }
@@ -174,7 +193,11 @@ fn gone_too_soon(db: &mut Db, entry: &EntryRead, kind: RowKind) -> Untold {
     Ok((!is_same).then(|| "its bulk job is another partner's".to_owned()))
 }
 
-fn disclosure(db: &mut Db, entry: &EntryRead, now_us: i64) -> Untold {
+fn disclosure(db: &mut Db, entry: &EntryRead, periods: &Periods, now_us: i64) -> Untold {
+    if entry.row.salt.is_none() {
+        // Its end is found by what it is about, which was taken out.
+        return Ok(None);
+    }
     let kind = entry.text("/object/kind").unwrap_or_default().to_owned();
     if let (Some(subject), Some(partner)) = (entry.row.subject.clone(), entry.row.partner_id.clone()) {
         if entry.text("/members/root").is_some() {
@@ -184,7 +207,7 @@ fn disclosure(db: &mut Db, entry: &EntryRead, now_us: i64) -> Untold {
             if entry.text("/members/root") != Some(hex(&file.root).as_str()) {
                 return says("the members of its file are not those that it commits to");
             }
-        } else if kind == "Patient" {
+        } else if kind == "Patient" && !may_be_gone(entry, RowKind::Consent, periods, now_us) {
             let known = control_rows::consents_of(db, &partner, &subject)?;
             if !known
                 .iter()

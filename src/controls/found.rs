@@ -86,15 +86,20 @@ impl EntryRead {
     pub fn contradiction(&self, exchange_id: Option<&str>) -> Option<&'static str> {
         let same = |place: &str, column: Option<&str>| self.text(place) == column;
         let request_id = self.row.request_id.as_deref().unwrap_or(&self.row.correlation_id);
+        // An erasure puts this server's id of the request into the place of one that the caller chose.
+        let is_taken_out = self.row.request_id.is_none() && same("/request_id", Some(&self.row.correlation_id));
+        let is_correlation = match self.text("/correlation_commit") {
+            Some(_) => {
+                self.opens("correlation", "/correlation_commit", &self.row.correlation_id) != CommitmentOpens::No
+            }
+            None => same("/correlation_id", Some(&self.row.correlation_id)),
+        };
         let ts = crate::clock::rfc3339_us(self.row.at_us);
         [
             ("action", same("/action", Some(&self.row.action))),
             ("partner", same("/partner", self.row.partner_id.as_deref())),
             ("exchange", same("/exchange", exchange_id)),
-            (
-                "correlation id",
-                same("/correlation_id", Some(&self.row.correlation_id)),
-            ),
+            ("correlation id", is_taken_out || is_correlation),
             ("request id", same("/request_id", Some(request_id))),
             ("time", same("/ts", Some(&ts))),
             (
@@ -117,12 +122,16 @@ mod tests {
     use crate::telemetry::Correlation;
 
     fn entry() -> EntryRead {
+        of(Correlation::internal("r".into()))
+    }
+
+    fn of(correlation: Correlation) -> EntryRead {
         let actor = Actor {
             kind: "partner",
             id: Some("p".into()),
             ..Actor::default()
         };
-        let mut event = LedgerEvent::new(Action::ConsentRecorded, actor, Correlation::internal("r".into()));
+        let mut event = LedgerEvent::new(Action::ConsentRecorded, actor, correlation);
         event.object = Some(Object {
             kind: "Consent",
             id: "c-1".into(),
@@ -173,5 +182,20 @@ mod tests {
         let mut erased = entry();
         (erased.row.subject, erased.row.salt) = (None, None);
         assert_eq!(erased.contradiction(None), None);
+    }
+
+    #[test]
+    fn a_correlation_id_that_a_caller_chose_is_compared_with_its_commitment() {
+        let chosen = || of(Correlation::of("r".into(), [0; 8], Some("theirs"), None, None));
+        assert_eq!(chosen().contradiction(None), None);
+        let mut other = chosen();
+        other.row.correlation_id = "other".into();
+        assert_eq!(other.contradiction(None), Some("correlation id"));
+        // What an erasure leaves, with the salt and without it.
+        let mut taken_out = chosen();
+        (taken_out.row.correlation_id, taken_out.row.request_id) = ("r".into(), None);
+        assert_eq!(taken_out.contradiction(None), None);
+        (taken_out.row.subject, taken_out.row.salt) = (None, None);
+        assert_eq!(taken_out.contradiction(None), None);
     }
 }

@@ -91,8 +91,13 @@ pub(super) fn untold(all: &[EntryRead], decision: &StoredDecision, decisions: us
     })
 }
 
-/// Rebuilds a match from the entries of its request, and says what its rows have otherwise.
-pub(super) fn rebuild(db: &mut Db, id: &str) -> Result<(RebuiltTimeline, Vec<ControlDefect>), Failure> {
+/// Rebuilds a match from the entries of its request, and says what its rows have otherwise. Consents of matches before `consents_before_ms` (UTC
+/// milliseconds) may be gone.
+pub(super) fn rebuild(
+    db: &mut Db,
+    id: &str,
+    consents_before_ms: i64,
+) -> Result<(RebuiltTimeline, Vec<ControlDefect>), Failure> {
     let decision = ops_queries::decision(db, id)?.ok_or(Fault::NotFound)?;
     let ids = request_of(&decision);
     let all = entries_of(db, &ids)?;
@@ -105,7 +110,7 @@ pub(super) fn rebuild(db: &mut Db, id: &str) -> Result<(RebuiltTimeline, Vec<Con
             why,
         });
     }
-    if let Some(why) = rights(db, &decision)? {
+    if let Some(why) = rights(db, &decision, consents_before_ms)? {
         defects.push(ControlDefect {
             what: "decision",
             id: id.to_owned(),
@@ -134,15 +139,16 @@ pub(super) fn rebuild(db: &mut Db, id: &str) -> Result<(RebuiltTimeline, Vec<Con
 }
 
 /// What is wrong with consent and grant of a decision.
-fn rights(db: &mut Db, decision: &StoredDecision) -> Result<Option<&'static str>, Failure> {
+fn rights(db: &mut Db, decision: &StoredDecision, consents_before_ms: i64) -> Result<Option<&'static str>, Failure> {
     let (Some(consent_id), Some(grant_id)) = (&decision.consent_id, &decision.grant_id) else {
         return Ok((decision.outcome == MATCHED).then_some("it granted a member, and has no consent or no grant"));
     };
+    let gone = |why: &'static str| Ok((decision.created_ms >= consents_before_ms).then_some(why));
     let Some(consent) = consents::find(db, consent_id)? else {
-        return Ok(Some("its consent is gone"));
+        return gone("its consent is gone");
     };
     let Some(grant) = consents::grant(db, grant_id)? else {
-        return Ok(Some("its grant is gone"));
+        return gone("its grant is gone");
     };
     let patient = decision.patient_id.as_deref();
     let is_same = consent.partner_id == decision.partner_id

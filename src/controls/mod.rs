@@ -118,7 +118,7 @@ fn look(
 ) -> Result<ControlFindings, Failure> {
     let (store, many) = (&ctx.store, asked.many);
     match control.id {
-        REBUILD => rebuild::run(store, chance, many),
+        REBUILD => rebuild::run(ctx, chance, many),
         COMPLETENESS => completeness::run(ctx, chance, many),
         IDEMPOTENCY => idempotency::run(ctx, chance, many),
         CONSISTENCY => consistency::run(store, &asked.outside),

@@ -10,6 +10,7 @@ use super::report::{ControlDefect, ControlFindings, RebuiltState, RebuiltTimelin
 use super::sample::{HowMany, each, settled};
 use crate::audit::Action;
 use crate::clock::rfc3339_ms;
+use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::exchange::event::ExchangeEvent;
 use crate::exchange::loaded::LoadedExchange;
@@ -17,8 +18,9 @@ use crate::exchange::moves::{LeadsTo, Move, NextStep, allowed, first};
 use crate::exchange::phase::{ConsentState, DeliveryState, IdentityState, Phase};
 use crate::exchange::steps::StepName;
 use crate::jobs::Chance;
+use crate::keeping::DataKind;
 use crate::store::control_rows::RowKind;
-use crate::store::{Db, Store, entries};
+use crate::store::{Db, entries};
 
 /// Entries that one query reads.
 const READ: i64 = 1_000;
@@ -27,8 +29,11 @@ const READ: i64 = 1_000;
 ///
 /// # Errors
 /// Those of the store.
-pub fn run(store: &Store, chance: &Chance, many: HowMany) -> Result<ControlFindings, Failure> {
+pub fn run(ctx: &Context, chance: &Chance, many: HowMany) -> Result<ControlFindings, Failure> {
     let mut findings = ControlFindings::default();
+    let store = &ctx.store;
+    let consents_before_ms = ctx.keeping.before_ms(DataKind::Consents, ctx.clock.now_ms());
+    let consents_before_ms = consents_before_ms.unwrap_or(i64::MIN);
     let is_well = |(_, defects): &(RebuiltTimeline, Vec<ControlDefect>)| defects.is_empty();
     let exchanges = each(store, RowKind::Exchange, (chance, many), &mut |id| {
         findings.look();
@@ -39,7 +44,7 @@ pub fn run(store: &Store, chance: &Chance, many: HowMany) -> Result<ControlFindi
     })?;
     let decisions = each(store, RowKind::Decision, (chance, many), &mut |id| {
         findings.look();
-        let (timeline, defects) = settled(store, |db| matched::rebuild(db, id), is_well)?;
+        let (timeline, defects) = settled(store, |db| matched::rebuild(db, id, consents_before_ms), is_well)?;
         findings.take(defects);
         findings.rebuilt(timeline);
         Ok(())

@@ -13,6 +13,15 @@ use crate::store::{Db, bulk, consents, entries, exchanges, ops_queries, opt_ins,
 /// Entries about one thing that are looked through.
 const READ: i64 = 10_000;
 
+/// The actions of acts on reviews.
+const ACTS: [Action; 5] = [
+    Action::ReviewDecided,
+    Action::ReviewProposed,
+    Action::ReviewDeferred,
+    Action::ReviewTaken,
+    Action::ReviewReopened,
+];
+
 /// Why a row is not told by the ledger as it is; `None` when it is.
 pub(super) type Untold = Result<Option<String>, Failure>;
 
@@ -46,6 +55,14 @@ pub(super) fn about(db: &mut Db, subject: &str, action: Action) -> Result<Vec<En
     Ok(found)
 }
 
+/// [`says`], unless an entry with this action from then (UTC milliseconds) can no longer be opened: it may be the one that is looked for.
+fn says_unless_closed(db: &mut Db, action: Action, at_ms: i64, why: &str) -> Untold {
+    match control_rows::was_closed(db, action.code(), at_ms, at_ms)? {
+        true => Ok(None),
+        false => says(why),
+    }
+}
+
 fn decision(db: &mut Db, id: &str) -> Untold {
     let row = ops_queries::decision(db, id)?.ok_or(Fault::NotFound)?;
     let ids = matched::request_of(&row);
@@ -56,15 +73,24 @@ fn decision(db: &mut Db, id: &str) -> Untold {
 fn consent(db: &mut Db, id: &str) -> Untold {
     let row = consents::find(db, id)?.ok_or(Fault::ConsentUnknown)?;
     let recorded = about(db, id, Action::ConsentRecorded)?;
-    let Some(recorded) = recorded.first() else {
-        return says("the ledger has no entry that it was recorded");
-    };
-    if recorded.text("/partner") != Some(row.partner_id.as_str()) {
-        return says("its partner is not the one of its entry");
+    match recorded.first() {
+        None => {
+            let why = "the ledger has no entry that it was recorded";
+            if let Some(why) = says_unless_closed(db, Action::ConsentRecorded, row.recorded_ms, why)? {
+                return Ok(Some(why));
+            }
+        }
+        Some(entry) if entry.text("/partner") != Some(row.partner_id.as_str()) => {
+            return says("its partner is not the one of its entry");
+        }
+        Some(_) => {}
     }
     let revoked = about(db, id, Action::ConsentRevoked)?;
     match (row.revoked_ms, revoked.is_empty()) {
-        (Some(_), true) => says("it is revoked, and the ledger has no entry of that"),
+        (Some(at_ms), true) => {
+            let why = "it is revoked, and the ledger has no entry of that";
+            says_unless_closed(db, Action::ConsentRevoked, at_ms, why)
+        }
         (None, false) => says("the ledger says that it was revoked, and it is not"),
         _ => Ok(None),
     }
@@ -87,11 +113,12 @@ fn grant(db: &mut Db, id: &str) -> Untold {
         None if ended => says("the ledger says that it was ended, and it is not"),
         None => Ok(None),
         Some(_) if ended || control_rows::is_revoked_by_step(db, id)? => Ok(None),
-        Some(_) => {
+        Some(at_ms) => {
             let consent = consents::find(db, &row.consent_id)?;
+            let why = "it is revoked, and the ledger has no entry of that";
             match consent.is_some_and(|consent| consent.revoked_ms.is_some()) {
                 true => Ok(None),
-                false => says("it is revoked, and the ledger has no entry of that"),
+                false => says_unless_closed(db, Action::OperatorGrantRevoked, at_ms, why),
             }
         }
     }
@@ -100,16 +127,13 @@ fn grant(db: &mut Db, id: &str) -> Untold {
 fn review(db: &mut Db, id: &str) -> Untold {
     let row = reviews::find(db, id)?;
     if about(db, id, Action::ReviewOpened)?.is_empty() {
-        return says("the ledger has no entry that it was opened");
+        let why = "the ledger has no entry that it was opened";
+        if let Some(why) = says_unless_closed(db, Action::ReviewOpened, row.opened_ms, why)? {
+            return Ok(Some(why));
+        }
     }
     let mut told = Vec::new();
-    for action in [
-        Action::ReviewDecided,
-        Action::ReviewProposed,
-        Action::ReviewDeferred,
-        Action::ReviewTaken,
-        Action::ReviewReopened,
-    ] {
+    for action in ACTS {
         told.extend(about(db, id, action)?);
     }
     let mut state = Some(ReviewState::Open);
@@ -119,6 +143,9 @@ fn review(db: &mut Db, id: &str) -> Untold {
         if !told
             .iter()
             .any(|entry| entry.text("/req_digest") == Some(digest.as_str()))
+            // An act without a reason was about a member who was erased.
+            && !act.reason.is_empty()
+            && !was_act_closed(db, act.at_ms)?
         {
             return Ok(Some(format!(
                 "the act {} is not what the ledger has, or is not there",
@@ -135,6 +162,16 @@ fn review(db: &mut Db, id: &str) -> Untold {
         true => Ok(None),
         false => says("its state is not what its acts lead to"),
     }
+}
+
+/// Whether an entry of an act on a review from then (UTC milliseconds) can no longer be opened.
+fn was_act_closed(db: &mut Db, at_ms: i64) -> Result<bool, Failure> {
+    for action in ACTS {
+        if control_rows::was_closed(db, action.code(), at_ms, at_ms)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn link_step(db: &mut Db, id: &str) -> Untold {
@@ -156,6 +193,10 @@ fn link_step(db: &mut Db, id: &str) -> Untold {
     if row.operator.is_none() {
         return says("no operator did it, and it is an operator's step");
     }
+    if row.reason.is_none() {
+        // An operator gives one: it was taken out with a member who was erased.
+        return Ok(None);
+    }
     let digest = hex(&step_digest(&row));
     let told = about(db, change.link_id(), action)?;
     match told
@@ -163,7 +204,10 @@ fn link_step(db: &mut Db, id: &str) -> Untold {
         .any(|entry| entry.text("/req_digest") == Some(digest.as_str()))
     {
         true => Ok(None),
-        false => says("it is not what the ledger has, or the ledger has no entry of it"),
+        false => {
+            let why = "it is not what the ledger has, or the ledger has no entry of it";
+            says_unless_closed(db, action, row.at_ms, why)
+        }
     }
 }
 
@@ -176,11 +220,17 @@ fn opt_in(db: &mut Db, id: &str) -> Untold {
     };
     let (recorded, revoked) = (of_it(Action::OptInRecorded)?, of_it(Action::OptInRevoked)?);
     match (recorded.first(), row.revoked_ms, revoked.is_empty()) {
-        (None, ..) => says("the ledger has no entry that it was recorded"),
+        (None, ..) => {
+            let why = "the ledger has no entry that it was recorded";
+            says_unless_closed(db, Action::OptInRecorded, row.recorded_ms, why)
+        }
         (Some(entry), ..) if entry.text("/partner") != Some(row.partner_id.as_str()) => {
             says("its partner is not the one of its entry")
         }
-        (_, Some(_), true) => says("it is revoked, and the ledger has no entry of that"),
+        (_, Some(at_ms), true) => {
+            let why = "it is revoked, and the ledger has no entry of that";
+            says_unless_closed(db, Action::OptInRevoked, at_ms, why)
+        }
         (_, None, false) => says("the ledger says that it was revoked, and it is not"),
         _ => Ok(None),
     }
@@ -205,7 +255,10 @@ fn bulk_job(db: &mut Db, id: &str) -> Untold {
     match (row, begun.first()) {
         // It went since it was listed.
         (None, _) => Ok(None),
-        (Some(_), None) => says("the ledger has no entry that it began"),
+        (Some(row), None) => {
+            let why = "the ledger has no entry that it began";
+            says_unless_closed(db, Action::BulkBegun, row.created_ms, why)
+        }
         (Some(row), Some(entry)) if entry.text("/partner") != Some(row.partner_id.as_str()) => {
             says("its partner is not the one of its entry")
         }
@@ -230,7 +283,10 @@ fn acknowledgement(db: &mut Db, entry_id: &str) -> Untold {
 fn partner(db: &mut Db, id: &str) -> Untold {
     let row = partners::by_id(db, id)?.ok_or(Fault::PartnerUnknown)?;
     if about(db, id, Action::PartnerAdded)?.is_empty() {
-        return says("the ledger has no entry that it was added");
+        let why = "the ledger has no entry that it was added";
+        if let Some(why) = says_unless_closed(db, Action::PartnerAdded, row.created_ms, why)? {
+            return Ok(Some(why));
+        }
     }
     let mut last: Option<EntryRead> = None;
     for action in [Action::PartnerSuspended, Action::PartnerResumed] {
@@ -241,9 +297,16 @@ fn partner(db: &mut Db, id: &str) -> Untold {
         }
     }
     let is_suspended = last.is_some_and(|entry| entry.is(Action::PartnerSuspended));
-    match row.is_active() == is_suspended {
-        true => says("its status is not what the ledger says"),
-        false => Ok(None),
+    if row.is_active() != is_suspended {
+        return Ok(None);
+    }
+    let act = match row.is_active() {
+        true => Action::PartnerResumed,
+        false => Action::PartnerSuspended,
+    };
+    match control_rows::was_closed(db, act.code(), row.created_ms, row.updated_ms)? {
+        true => Ok(None),
+        false => says("its status is not what the ledger says"),
     }
 }
 
@@ -257,7 +320,8 @@ fn policy_version(db: &mut Db, id: &str) -> Untold {
         Action::PolicyActivated,
         Action::PolicyShadowStarted,
     ] {
-        if !about(db, id, action)?.is_empty() {
+        let (code, at_ms) = (action.code(), row.added_ms);
+        if !about(db, id, action)?.is_empty() || control_rows::was_closed(db, code, at_ms, at_ms)? {
             return Ok(None);
         }
     }

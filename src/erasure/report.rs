@@ -5,7 +5,7 @@ use crate::error::{Failure, Fault};
 use crate::secret::hex;
 use crate::store::backups::{self, BackupRow};
 use crate::store::erasures::ErasureRow;
-use crate::store::{Db, erased_entries, erased_record};
+use crate::store::{Db, erased_decided, erased_entries, erased_record};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ pub(super) fn plan(db: &mut Db, patient_id: &str, with_record: bool) -> Result<B
         ),
     ]);
     if with_record {
-        let about = erased_record::decided(db, patient_id)?;
+        let about = erased_decided::decided(db, patient_id)?;
         let resources = match erased_record::compartment(db, patient_id)? {
             Some((no, _)) => erased_record::count(db, no)?,
             None => 0,

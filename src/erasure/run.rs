@@ -86,7 +86,7 @@ fn demand(db: &mut Db, wish: &ErasureWish, periods: &Periods, now_ms: i64) -> Re
     if !entries::is_member(db, patient)? && !erased_entries::is_known(db, patient)? {
         return Err(Fault::MemberUnknown.into());
     }
-    let leave = may_be_erased(db, patient, periods, now_ms)?;
+    let leave = may_be_erased(db, patient, periods, wish.with_record, now_ms)?;
     match leave {
         ErasureLeave::Held => return Err(Fault::ErasureHeld.into()),
         ErasureLeave::Kept { until_ms } if wish.legal_basis.is_none() => {

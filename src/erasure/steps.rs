@@ -18,7 +18,8 @@ use crate::failpoint;
 use crate::jobs;
 use crate::records::erased::{RecordEraser, count_roster_anew};
 use crate::store::erasures::{self, ErasureRow};
-use crate::store::{Db, bulk, bulk_receipts, erased_entries, erased_record, evidence, group_ends};
+use crate::store::retention::holds;
+use crate::store::{Db, bulk, bulk_receipts, erased_decided, erased_entries, erased_record, evidence, group_ends};
 use crate::telemetry::Correlation;
 use std::time::Duration;
 
@@ -83,9 +84,9 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
 
 /// Closes the entries about the member.
 fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> Result<(), Failure> {
-    let own = values.to_vec();
+    let (own, values) = (names.to_vec(), values.to_vec());
     ctx.store
-        .write_blocking(move |db| erased_entries::close_correlations(db, &own).map(drop))?;
+        .write_blocking(move |db| erased_entries::close_correlations(db, &own, &values).map(drop))?;
     loop {
         let own = names.to_vec();
         if ctx
@@ -100,6 +101,7 @@ fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> R
     ctx.store.write_blocking(move |db| {
         // Packets of evidence open entries too.
         evidence::erase_of(db, &own)?;
+        holds::forget(db, &own)?;
         erased_entries::close_shares(db, &own).map(drop)
     })
 }
@@ -161,7 +163,7 @@ fn drop_record(ctx: &Context, patient: &str) -> Result<(), Failure> {
         }
         let own = patient.to_owned();
         let is_gone = ctx.store.write_blocking(move |db| {
-            erased_record::drop_decided(db, &own)?;
+            erased_decided::drop_decided(db, &own)?;
             match compartment {
                 Some(no) => erased_record::drop_compartment(db, no),
                 None => Ok(true),

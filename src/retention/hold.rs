@@ -8,9 +8,9 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::{is_fhir_id, is_one_line};
 use crate::security::Operator;
-use crate::store::Db;
 use crate::store::retention as state;
 use crate::store::retention::holds::{self as rows, EXCHANGE, MEMBER};
+use crate::store::{Db, erasures};
 use crate::telemetry::Correlation;
 
 pub use crate::store::retention::holds::HoldRow as Hold;
@@ -118,6 +118,7 @@ pub fn place(
             HeldTarget::Exchange(_) if !rows::is_exchange(db, named)? => return Err(Fault::ExchangeUnknown.into()),
             _ => {}
         }
+        demand_standing(db, &target)?;
         if let Some(same) = rows::same(db, kind, named, case_id.as_deref())? {
             return Ok(same.id);
         }
@@ -136,6 +137,19 @@ pub fn place(
         rows::insert(db, &hold)?;
         ledger::append(db, &by.entry(Action::HoldPlaced, &hold), &entry_id, at_us)?;
         Ok(id.clone())
+    }
+}
+
+/// Refuses a hold on what an erasure is taking: it would keep nothing.
+fn demand_standing(db: &mut Db, target: &HeldTarget) -> Result<(), Failure> {
+    let (member, fault) = match target {
+        HeldTarget::Member(id) => (Some(id.clone()), Fault::MemberUnknown),
+        HeldTarget::Exchange(id) => (rows::member_of_exchange(db, id)?, Fault::ExchangeUnknown),
+    };
+    let Some(member) = member else { return Ok(()) };
+    match erasures::of_member(db, &member)? {
+        Some(_) => Err(Failure::new(fault).remedy("The member is being erased, which a hold cannot end.")),
+        None => Ok(()),
     }
 }
 

@@ -45,6 +45,10 @@ fn turn(held: &HeldJob, looked: &Mutex<Option<i64>>) -> Result<(), Failure> {
         false => String::new(),
     };
     run(held.ctx(), now_ms, &after, &|write| held.write_alone_blocking(write))?;
+    if !held.ctx().store.read_blocking(rows::may_delete_beside_entries)? {
+        // What this role may not delete is looked at again, once it may.
+        return Ok(());
+    }
     let before_ms = held.ctx().keeping.before_ms(DataKind::Ledger, now_ms);
     let next = before_all_of(before_ms.unwrap_or(0).saturating_sub(BEHIND_MS));
     // A hold that was released meanwhile wants all of them to be looked at.

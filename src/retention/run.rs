@@ -125,7 +125,7 @@ pub fn run(ctx: &Context, now_ms: i64, after: &str, commit: CommitPart<'_>) -> R
             let Some(last) = found.last() else { break };
             if turn.kind == DataKind::Ledger && !ctx.store.read_blocking(rows::may_delete_beside_entries)? {
                 tracing::warn!(
-                    "what is beside old ledger entries is due, and only the owner of the tables may delete it: run `causeway retention run` with the owner's role"
+                    "what is beside old ledger entries is due, and this role may not delete it: grant its rights again with `causeway migrate --grant`, or run `causeway retention run` with the owner's role"
                 );
                 break;
             }

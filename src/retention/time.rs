@@ -43,6 +43,20 @@ pub fn look(db: &mut Db, surely_ms: i64, passed_ms: i64) -> Result<(i64, i64), F
     Ok((seen_ms, now_ms))
 }
 
+/// The time for who only asks what is old enough: that of the store, which is never later than `surely_ms`, the wall clock, and moves nothing.
+///
+/// # Errors
+/// Those of the database.
+pub fn asked(db: &mut Db, surely_ms: i64) -> Result<i64, Failure> {
+    match rows::clock(db)?.seen_ms {
+        ..=0 => {
+            let known_ms = rows::newest_entry_ms(db, surely_ms - SETTLED_MS)?;
+            Ok(accepted_ms(0, known_ms, surely_ms, 0))
+        }
+        seen_ms => Ok(seen_ms.min(surely_ms)),
+    }
+}
+
 /// The time of the store as it stands, for an operator, who does not move it; when nobody has looked yet, this is the first look. Blocks the thread.
 ///
 /// # Errors

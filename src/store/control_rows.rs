@@ -10,6 +10,7 @@ use super::schema::{
     opt_in,
 };
 use crate::error::Failure;
+use crate::ids::before_all_of;
 use diesel::prelude::*;
 
 /// A kind of rows that are walked by their ids.
@@ -123,6 +124,27 @@ pub fn entry(db: &mut Db, id: &str) -> Result<Option<(EntryRow, Option<String>)>
         .select((ENTRY, ledger_entry::exchange_id))
         .first(db)
         .optional()?)
+}
+
+/// How far an entry may be from the stamp of its row, milliseconds.
+const BESIDE_MS: i64 = 1_000;
+
+/// Whether an entry with this action from between these instants (UTC milliseconds), or from less than a second beside them, can no longer be
+/// opened: an erasure or the end of its period took out what it is about, so that it is found by nothing else.
+///
+/// # Errors
+/// Those of the database.
+pub fn was_closed(db: &mut Db, action: &str, from_ms: i64, to_ms: i64) -> Result<bool, Failure> {
+    let from = before_all_of(from_ms.saturating_sub(BESIDE_MS));
+    let to = before_all_of(to_ms.saturating_add(BESIDE_MS));
+    let found: Option<String> = ledger_entry::table
+        .filter(ledger_entry::id.ge(from).and(ledger_entry::id.lt(to)))
+        .filter(ledger_entry::action.eq(action))
+        .filter(ledger_entry::subject_salt.is_null())
+        .select(ledger_entry::id)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
 }
 
 /// Returns the decisions of one request; a request about many members has many.

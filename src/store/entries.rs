@@ -153,24 +153,20 @@ pub fn of_exchange(db: &mut Db, exchange_id: &str, after: &str, limit: i64) -> R
 /// # Errors
 /// Those of the database.
 pub fn of_request(db: &mut Db, ids: &RequestIds, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
-    if ids.request_id != ids.correlation_id {
-        return by_request_id(db, &ids.request_id, after, limit);
-    }
-    Ok(rows!(after, limit)
-        .filter(ledger_entry::correlation_id.eq(&ids.correlation_id))
-        .filter(ledger_entry::request_id.is_null())
-        .filter(ledger_entry::action.ne(COMPLETED))
-        .filter(ledger_entry::action.ne(VIEWED))
-        .load(db)?)
+    by_request_id(db, &ids.request_id, after, limit)
 }
 
-/// Returns the entries with this request id, for a request that brought a correlation id of its own; `after` and `limit` as in [`under`].
+/// Returns the entries of the request to which this server gave this id; `after` and `limit` as in [`under`].
 ///
 /// # Errors
 /// Those of the database.
 pub fn by_request_id(db: &mut Db, request_id: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
+    // Where the caller chose no correlation id, or an erasure took it out, the request id stands in its place. Each column has its index.
+    let instead = ledger_entry::correlation_id
+        .eq(request_id)
+        .and(ledger_entry::request_id.is_null());
     Ok(rows!(after, limit)
-        .filter(ledger_entry::request_id.eq(request_id))
+        .filter(ledger_entry::request_id.eq(request_id).or(instead))
         .filter(ledger_entry::action.ne(COMPLETED))
         .filter(ledger_entry::action.ne(VIEWED))
         .load(db)?)

@@ -8,8 +8,8 @@ use super::ends;
 use super::entries::{self, ENTRY, EntryRow};
 use super::evidence;
 use super::schema::{
-    bulk_job, consent, decision, disclosed_share, exchange, grants, ledger_entry, ledger_subject, opt_in, review,
-    review_candidate,
+    bulk_job, consent, decision, disclosed_share, exchange, grants, identity_link, ledger_entry, ledger_subject,
+    opt_in, review, review_candidate,
 };
 use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
@@ -21,7 +21,7 @@ const NAMES: usize = 500;
 /// A correlation id is a member's also where it only contains one of the member's values, if that has so many characters.
 const CONTAINED: usize = 6;
 
-/// Under which names the ledger knows a member: the id of the Patient, and the ids of the member's consents, grants, opt-ins and reviews.
+/// Under which names the ledger knows a member: the id of the Patient, and the ids of the member's consents, grants, opt-ins, links and reviews.
 ///
 /// # Errors
 /// Those of the database.
@@ -39,12 +39,16 @@ pub fn names_of(db: &mut Db, patient_id: &str) -> Result<Vec<String>, Failure> {
         .filter(opt_in::member_id.eq(patient_id))
         .select(opt_in::id)
         .load(db)?;
-    names.extend(consents.into_iter().chain(granted).chain(asked));
+    let linked: Vec<String> = identity_link::table
+        .filter(identity_link::patient_id.eq(patient_id))
+        .select(identity_link::id)
+        .load(db)?;
+    names.extend(consents.into_iter().chain(granted).chain(asked).chain(linked));
     names.extend(reviews_of(db, patient_id)?);
     Ok(names.into_iter().collect())
 }
 
-/// The ids of the reviews in which a member is a candidate, was proposed, or was chosen.
+/// The ids of the reviews in which a member is a candidate, was proposed, or was chosen, without those that found another member.
 ///
 /// # Errors
 /// Those of the database.
@@ -59,6 +63,7 @@ pub(super) fn reviews_of(db: &mut Db, patient_id: &str) -> Result<Vec<String>, F
                 .or(review::proposed_patient.eq(patient_id))
                 .or(review::id.eq_any(candidates)),
         )
+        .filter(review::patient_id.is_null().or(review::patient_id.eq(patient_id)))
         .select(review::id)
         .load(db)?)
 }
@@ -140,7 +145,8 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         .cloned()
         .collect();
     next.extend(ends::of(db, &begun)?.into_iter().filter(is_about));
-    let own: BTreeSet<String> = next.iter().filter_map(|row| row.request_id.clone()).collect();
+    let chosen = |row: &EntryRow| Some((row.correlation_id.clone(), row.request_id.clone()?));
+    let own: BTreeSet<(String, String)> = next.iter().filter_map(chosen).collect();
     for row in &next {
         one(db, &row.id)?;
         if let Some(name) = &row.subject {
@@ -156,19 +162,30 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         diesel::delete(listed).execute(db)?;
     }
     // Entries of the same requests that are about nobody, such as that of a match that begins.
-    for request in own {
+    for (correlation, request) in own {
         let rows: Vec<String> = ledger_entry::table
             .filter(ledger_entry::request_id.eq(&request))
             .filter(ledger_entry::subject.is_null())
             .select(ledger_entry::id)
             .load(db)?;
         rows.iter().try_for_each(|id| one(db, id))?;
+        // The member's decisions stay findable by the ids that their entries have now.
+        for some in names.chunks(NAMES) {
+            let decided = decision::table
+                .filter(decision::correlation_id.eq(&correlation))
+                .filter(decision::request_id.eq(&request))
+                .filter(decision::patient_id.eq_any(some));
+            diesel::update(decided)
+                .set(decision::correlation_id.eq(decision::request_id))
+                .execute(db)?;
+        }
     }
     Ok(next.len())
 }
 
 struct Emptied;
 struct Unlisted;
+struct Unchosen;
 struct Unsaid;
 
 /// Empties one entry: this server's own id of the request takes the place of a correlation id that the caller chose.
@@ -178,6 +195,13 @@ fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
     run(db, Statement::<Emptied>::new(text, vec![Bind::Text(id)]))?;
     let text = "UPDATE operator_note SET reason = '' WHERE entry_id = ?";
     run(db, Statement::<Unsaid>::new(text, vec![Bind::Text(id)]))?;
+    Ok(())
+}
+
+/// Puts this server's own id of the request into the place of the caller's, and leaves everything else of an entry, which is about somebody else.
+fn take_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
+    let text = "UPDATE ledger_entry SET correlation_id = request_id, request_id = NULL WHERE id = ? AND request_id IS NOT NULL";
+    run(db, Statement::<Unchosen>::new(text, vec![Bind::Text(id)]))?;
     Ok(())
 }
 
@@ -197,12 +221,13 @@ pub fn close_shares(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
     Ok(diesel::delete(own).execute(db)?)
 }
 
-/// Takes the correlation ids that are, or contain, one of these values out of the ledger and of everything else that keeps them. Returns how
-/// many there were.
+/// Takes the correlation ids that are, or contain as a whole number, one of these values out of the ledger and of everything else that keeps
+/// them. Entries about one of these names, or about nobody, are emptied; of the others only the correlation id goes. Returns how many ids there
+/// were.
 ///
 /// # Errors
 /// Those of the database.
-pub fn close_correlations(db: &mut Db, values: &[String]) -> Result<usize, Failure> {
+pub fn close_correlations(db: &mut Db, names: &[String], values: &[String]) -> Result<usize, Failure> {
     let mut found: BTreeSet<String> = BTreeSet::new();
     for value in values {
         let pattern = match value.chars().count() >= CONTAINED {
@@ -225,17 +250,22 @@ pub fn close_correlations(db: &mut Db, values: &[String]) -> Result<usize, Failu
         let is_own = |id: &String| id == value || (pattern.starts_with('%') && id.contains(value.as_str()));
         found.extend(in_evidence.filter(is_own));
     }
-    // The like of SQLite does not tell capitals from small letters.
-    let is_theirs = |id: &String| values.iter().any(|value| id.contains(value.as_str()));
+    // The like of SQLite does not tell capitals from small letters, and neither database a number from the beginning of a longer one.
+    let is_theirs = |id: &String| values.iter().any(|value| has_whole(id, value));
     found.retain(is_theirs);
     for id in &found {
         evidence::erase_correlation(db, id)?;
-        let rows: Vec<String> = ledger_entry::table
+        let rows: Vec<(String, Option<String>)> = ledger_entry::table
             .filter(ledger_entry::correlation_id.eq(id))
             .filter(ledger_entry::request_id.is_not_null())
-            .select(ledger_entry::id)
+            .select((ledger_entry::id, ledger_entry::subject))
             .load(db)?;
-        rows.iter().try_for_each(|id| one(db, id))?;
+        for (entry, subject) in &rows {
+            match subject {
+                Some(subject) if !names.contains(subject) => take_correlation(db, entry)?,
+                _ => one(db, entry)?,
+            }
+        }
         diesel::update(decision::table.filter(decision::correlation_id.eq(id)))
             .set(decision::correlation_id.eq(decision::request_id))
             .execute(db)?;
@@ -250,6 +280,16 @@ pub fn close_correlations(db: &mut Db, values: &[String]) -> Result<usize, Failu
             .execute(db)?;
     }
     Ok(found.len())
+}
+
+/// Whether a text has this value with no letter or digit right before or after it.
+fn has_whole(text: &str, value: &str) -> bool {
+    let is_part = |beside: Option<char>| beside.is_some_and(char::is_alphanumeric);
+    text.char_indices().any(|(at, _)| {
+        let (before, from) = text.split_at(at);
+        from.strip_prefix(value)
+            .is_some_and(|after| !is_part(before.chars().next_back()) && !is_part(after.chars().next()))
+    })
 }
 
 /// A value as part of a pattern of LIKE.
@@ -311,4 +351,25 @@ pub fn count_shares(db: &mut Db, patient_id: &str) -> Result<i64, Failure> {
         .filter(disclosed_share::subject.eq(patient_id))
         .count()
         .get_result(db)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_found_only_as_a_whole() {
+        for (text, is_found) in [
+            ("M-0001", true),
+            ("for M-0001, again", true),
+            ("x:M-0001:y", true),
+            ("M-00012", false),
+            ("AM-0001", false),
+            ("m-0001", false),
+            ("M-00012 M-0001", true),
+        ] {
+            assert_eq!(has_whole(text, "M-0001"), is_found, "{text}");
+        }
+        assert!(has_whole("x1-1-1", "1-1"), "what is tried in vain hides nothing");
+    }
 }

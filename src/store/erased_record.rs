@@ -2,14 +2,12 @@
 //! delete much do at most so much at once. Who is erased, and in which order, is decided by `erasure`.
 
 use super::Db;
-use super::erased_entries::reviews_of;
 use super::keys::keys_of;
 use super::schema::{
-    access_token, bulk_job, bulk_run, bulk_run_member, compartment, consent, decision, decision_candidate, enrolment,
-    exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, grants, idempotency,
-    identity_change, identity_link, identity_revocation, identity_roster, identity_step, ingest, ingest_page,
-    ingest_part, ingest_piece, ingest_progress, ingest_resource, job, member, member_group_entry, opt_in, resource,
-    resource_identifier, review, review_act, review_candidate,
+    access_token, bulk_job, bulk_run, bulk_run_member, compartment, decision, enrolment, exchange, exchange_ask,
+    exchange_missing, exchange_question, exchange_result, exchange_step, grants, identity_link, identity_roster,
+    ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource, job, member, resource,
+    resource_identifier,
 };
 use super::{bulk_runs, identity};
 use crate::error::Failure;
@@ -235,110 +233,6 @@ pub fn bulk_jobs(db: &mut Db, patient_id: &str) -> Result<Vec<String>, Failure> 
         .filter(bulk_job::partner_id.eq_any(partners))
         .select(bulk_job::id)
         .load(db)?)
-}
-
-/// What was decided about a member.
-#[derive(Clone, Debug, Default)]
-pub struct DecidedAbout {
-    /// Ids of decisions.
-    pub decisions: Vec<String>,
-    /// Ids of reviews.
-    pub reviews: Vec<String>,
-}
-
-/// Returns what was decided about a member, or about a question in which the member is a candidate.
-///
-/// # Errors
-/// Those of the database.
-pub fn decided(db: &mut Db, patient_id: &str) -> Result<DecidedAbout, Failure> {
-    let reviews = reviews_of(db, patient_id)?;
-    let mut ids: BTreeSet<String> = BTreeSet::new();
-    let own: Vec<String> = decision::table
-        .filter(decision::patient_id.eq(patient_id))
-        .select(decision::id)
-        .load(db)?;
-    let of_candidates: Vec<String> = decision_candidate::table
-        .filter(decision_candidate::patient_id.eq(patient_id))
-        .select(decision_candidate::decision_id)
-        .load(db)?;
-    let granted: Vec<String> = grants::table
-        .filter(grants::patient_id.eq(patient_id))
-        .select(grants::decision_id)
-        .load(db)?;
-    let grouped: Vec<Option<String>> = member_group_entry::table
-        .filter(member_group_entry::patient_id.eq(patient_id))
-        .select(member_group_entry::decision_id)
-        .load(db)?;
-    ids.extend(own.into_iter().chain(of_candidates).chain(granted));
-    ids.extend(grouped.into_iter().flatten());
-    for some in reviews.chunks(NAMES) {
-        let reviewed: Vec<String> = review::table
-            .filter(review::id.eq_any(some))
-            .select(review::decision_id)
-            .load(db)?;
-        ids.extend(reviewed);
-    }
-    Ok(DecidedAbout {
-        decisions: ids.into_iter().collect(),
-        reviews,
-    })
-}
-
-/// Deletes what was decided about the member, the answers that were kept to be repeated, consents, grants, links and opt-ins, and the member's
-/// place in groups.
-///
-/// # Errors
-/// Those of the database.
-pub fn drop_decided(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
-    let about = decided(db, patient_id)?;
-    for some in about.reviews.chunks(NAMES) {
-        diesel::delete(review_act::table.filter(review_act::review_id.eq_any(some))).execute(db)?;
-        diesel::delete(review_candidate::table.filter(review_candidate::review_id.eq_any(some))).execute(db)?;
-        diesel::delete(review::table.filter(review::id.eq_any(some))).execute(db)?;
-    }
-    let granted: Vec<String> = grants::table
-        .filter(grants::patient_id.eq(patient_id))
-        .select(grants::id)
-        .load(db)?;
-    for some in granted.chunks(NAMES) {
-        diesel::delete(identity_revocation::table.filter(identity_revocation::grant_id.eq_any(some))).execute(db)?;
-    }
-    diesel::delete(access_token::table.filter(access_token::patient_id.eq(patient_id))).execute(db)?;
-    diesel::delete(grants::table.filter(grants::patient_id.eq(patient_id))).execute(db)?;
-    diesel::delete(consent::table.filter(consent::patient_id.eq(patient_id))).execute(db)?;
-    diesel::delete(member_group_entry::table.filter(member_group_entry::patient_id.eq(patient_id))).execute(db)?;
-    for some in about.decisions.chunks(NAMES) {
-        diesel::delete(idempotency::table.filter(idempotency::decision_id.eq_any(some))).execute(db)?;
-        diesel::delete(decision_candidate::table.filter(decision_candidate::decision_id.eq_any(some))).execute(db)?;
-        diesel::delete(decision::table.filter(decision::id.eq_any(some))).execute(db)?;
-    }
-    diesel::delete(opt_in::table.filter(opt_in::member_id.eq(patient_id))).execute(db)?;
-    drop_links(db, patient_id)
-}
-
-fn drop_links(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
-    let steps: Vec<String> = identity_change::table
-        .filter(identity_change::patient_id.eq(patient_id))
-        .select(identity_change::step_id)
-        .distinct()
-        .load(db)?;
-    diesel::delete(identity_change::table.filter(identity_change::patient_id.eq(patient_id))).execute(db)?;
-    diesel::delete(identity_link::table.filter(identity_link::patient_id.eq(patient_id))).execute(db)?;
-    for step in &steps {
-        let left: i64 = identity_change::table
-            .filter(identity_change::step_id.eq(step))
-            .count()
-            .get_result(db)?;
-        if left == 0 {
-            diesel::delete(identity_step::table.find(step)).execute(db)?;
-        } else {
-            // It moved links of another member too; an operator's words may name either.
-            diesel::update(identity_step::table.find(step))
-                .set(identity_step::reason.eq(None::<String>))
-                .execute(db)?;
-        }
-    }
-    Ok(())
 }
 
 /// Deletes the compartment of a member, unless it has resources. Returns whether it is gone.

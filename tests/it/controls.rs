@@ -22,7 +22,10 @@ async fn happened(payer: &TestPayer, client: &Client) -> String {
     let token = client.token(ALL_SCOPES).await;
     let request = payer.request(0, Variation::Exact);
     for _ in 0..2 {
-        let headers = [("Idempotency-Key", "\"k-1\"")];
+        let headers = [
+            ("Idempotency-Key", "\"k-1\""),
+            ("x-correlation-id", "chosen-by-a-partner"),
+        ];
         client
             .post_match(&token, request.to_string(), &headers)
             .await

@@ -120,6 +120,10 @@ const LEDGER: &str = concat!(
     free!(member "g.patient_id" in "grants g WHERE g.id = t.subject"),
     free!(member "r.patient_id" in "review r WHERE r.id = t.subject"),
     free!(member "d.patient_id" in "decision d WHERE d.id = t.subject"),
+    // What a partner began has no exchange of ours: its decision says what it is about, and in which request it was made.
+    " AND NOT EXISTS (SELECT 1 FROM retention_hold h, decision d WHERE h.kind = 'exchange' AND h.released_ms IS NULL \
+     AND d.id = h.target AND (d.patient_id = t.subject OR d.consent_id = t.subject OR d.grant_id = t.subject \
+     OR d.request_id = t.request_id OR (t.request_id IS NULL AND d.request_id = t.correlation_id)))",
 );
 const RECEIVED: &str = concat!(
     "SELECT t.exchange_id, t.updated_ms FROM ingest t WHERE t.exchange_id > ? AND t.exchange_id < ? AND t.updated_ms < ? \

@@ -88,7 +88,8 @@ fn run(db: &mut Db, sql: &Sql) -> Result<usize, Failure> {
 
 fn open_no_more(db: &mut Db, ids: &[String]) -> Result<usize, Failure> {
     let mut sql = Sql::new(
-        "UPDATE ledger_entry SET subject = NULL, subject_salt = NULL WHERE subject_salt IS NOT NULL AND id IN ",
+        "UPDATE ledger_entry SET subject = NULL, subject_salt = NULL, correlation_id = COALESCE(request_id, correlation_id), \
+         request_id = NULL WHERE subject_salt IS NOT NULL AND id IN ",
     );
     run(db, sql.list(values(ids)))
 }

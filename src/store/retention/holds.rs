@@ -1,8 +1,10 @@
-//! The rows of legal holds. A hold is placed and released, never changed or deleted.
+//! The rows of legal holds. A hold is placed and released, never deleted; an erasure takes out of a released one whom it was on and why.
 
 use super::super::Db;
 use super::super::ops_queries::fetched;
-use super::super::schema::{compartment, decision, exchange, opt_in, retention_clock, retention_hold};
+use super::super::schema::{
+    compartment, decision, decision_candidate, exchange, opt_in, retention_clock, retention_hold,
+};
 use crate::error::Failure;
 use diesel::prelude::*;
 
@@ -121,7 +123,8 @@ pub fn same(db: &mut Db, kind: &str, target: &str, case_id: Option<&str>) -> Res
     Ok(on_it.into_iter().find(|hold| hold.case_id.as_deref() == case_id))
 }
 
-/// Returns the oldest hold in force on an exchange of this member: one that we began, or one that another payer began with its match.
+/// Returns the oldest hold in force on an exchange of this member: one that we began, or one that another payer began with
+/// a match that found the member or asked about the member.
 ///
 /// # Errors
 /// Those of the database.
@@ -133,11 +136,50 @@ pub fn on_exchanges_of(db: &mut Db, member: &str) -> Result<Option<HoldRow>, Fai
         .select(HoldRow::as_select())
         .load(db)?;
     for hold in holds {
-        if member_of_exchange(db, &hold.target)?.as_deref() == Some(member) {
+        if concerns(db, &hold.target, member)? {
             return Ok(Some(hold));
         }
     }
     Ok(None)
+}
+
+/// Whether an exchange is about this member, or a member that it asks about.
+fn concerns(db: &mut Db, exchange_id: &str, member: &str) -> Result<bool, Failure> {
+    if member_of_exchange(db, exchange_id)?.as_deref() == Some(member) {
+        return Ok(true);
+    }
+    let places: i64 = decision_candidate::table
+        .filter(decision_candidate::decision_id.eq(exchange_id))
+        .filter(decision_candidate::patient_id.eq(member))
+        .count()
+        .get_result(db)?;
+    Ok(places > 0)
+}
+
+/// Takes out of the released holds on a member whom they were on and why, and out of those on exchanges of the member why.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget(db: &mut Db, member: &str) -> Result<(), Failure> {
+    let released: Vec<(String, String, String)> = retention_hold::table
+        .filter(retention_hold::released_ms.is_not_null())
+        .filter(retention_hold::target.ne(""))
+        .select((retention_hold::id, retention_hold::kind, retention_hold::target))
+        .load(db)?;
+    for (id, kind, target) in released {
+        let is_on_member = kind == MEMBER && target == member;
+        if !is_on_member && !(kind == EXCHANGE && concerns(db, &target, member)?) {
+            continue;
+        }
+        diesel::update(retention_hold::table.find(&id))
+            .set((
+                retention_hold::target.eq(if is_on_member { "" } else { target.as_str() }),
+                retention_hold::reason.eq(""),
+                retention_hold::released_why.eq(Some("")),
+            ))
+            .execute(db)?;
+    }
+    Ok(())
 }
 
 /// Returns the member of an exchange, ours or another payer's. `None` when there is no such exchange, or nobody was found.

@@ -93,15 +93,18 @@ struct Answer {
     yes: bool,
 }
 
-/// Whether this role of the database may delete what is beside the entries of the ledger. On PostgreSQL the role of a server may not: it only
-/// appends to the ledger.
+/// Whether this role of the database may delete what is beside the entries of the ledger. On PostgreSQL the role of a server has the rights for
+/// it on these columns alone, and lacks them until it was granted its rights by this version.
 ///
 /// # Errors
 /// Those of the database.
 pub fn may_delete_beside_entries(db: &mut Db) -> Result<bool, Failure> {
     let Db::Pg(pg) = db else { return Ok(true) };
-    let query = "SELECT has_table_privilege('ledger_entry', 'UPDATE') AND has_table_privilege('ledger_subject', 'DELETE') \
-                 AND has_table_privilege('disclosed_share', 'DELETE') AS yes";
+    let query = "SELECT has_column_privilege('ledger_entry', 'subject', 'UPDATE') \
+                 AND has_column_privilege('ledger_entry', 'subject_salt', 'UPDATE') \
+                 AND has_column_privilege('ledger_entry', 'correlation_id', 'UPDATE') \
+                 AND has_column_privilege('ledger_entry', 'request_id', 'UPDATE') \
+                 AND has_table_privilege('ledger_subject', 'DELETE') AND has_table_privilege('disclosed_share', 'DELETE') AS yes";
     Ok(diesel::sql_query(query).get_result::<Answer>(pg)?.yes)
 }
 

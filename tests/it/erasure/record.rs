@@ -47,6 +47,14 @@ fn still_proved(payer: &TestPayer, kept: &Value, before: &[(String, Value)]) {
     assert_eq!(code, 0, "{said}");
 }
 
+/// That the controls find nothing wrong with what is left.
+fn controls_hold(payer: &TestPayer) {
+    let only = ["--only", "completeness", "--only", "rebuild", "--full", "--json"];
+    let ran = payer.command(&[["controls", "run"].as_slice(), only.as_slice()].concat());
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+}
+
 #[tokio::test]
 async fn t_f06_after_an_erasure_with_the_record_nothing_of_the_member_is_left() {
     let (mut payer, client) = TestPayer::prepare(4);
@@ -75,6 +83,8 @@ async fn t_f06_after_an_erasure_with_the_record_nothing_of_the_member_is_left() 
         payer.json_command(&["backup", "backed-up", "--keep-days", "30"]);
     }
 
+    let about_two = format!("ledger_entry WHERE subject = '{two}' AND action <> 'disclosure.completed'");
+    let of_two = payer.count(&about_two);
     let subject = format!("Patient/{one}");
     let told = payer.json_command(&[
         "audit",
@@ -90,6 +100,12 @@ async fn t_f06_after_an_erasure_with_the_record_nothing_of_the_member_is_left() 
         assert!(told["counts"][name].as_u64() > Some(0), "{name}: {told}");
     }
     assert_eq!(told["counts"]["plain_correlation_ids"], 0, "{told}");
+    assert!(of_two > 0);
+    assert_eq!(
+        payer.count(&about_two),
+        of_two,
+        "another member's evidence is as it was"
+    );
     if !on_postgres() {
         let backup = &told["backups"][0];
         assert!(
@@ -144,6 +160,7 @@ async fn t_f06_after_an_erasure_with_the_record_nothing_of_the_member_is_left() 
         (&json!("member-request"), &json!("state-law"))
     );
     still_proved(&payer, &kept, &before);
+    controls_hold(&payer);
     assert_eq!(payer.count("erasure WHERE state = 'done' AND patient_id IS NULL"), 1);
 
     let again = payer.command(&[
@@ -192,6 +209,7 @@ async fn without_the_record_only_what_opens_the_ledger_goes() {
         "no salt is left with which one could try out who it was"
     );
     still_proved(&payer, &kept, &before);
+    controls_hold(&payer);
     let nothing: Value = payer.json_command(&["disclosures", "--member", &subject]);
     assert_eq!(nothing, json!([]), "the accounting has forgotten it");
     // The record is there, and what is disclosed from now on is accounted for.

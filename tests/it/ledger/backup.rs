@@ -111,6 +111,16 @@ fn a_backup_while_others_write_is_whole_and_after_its_restore_only_a_new_log_sig
     let tokens = payer.json_command(&["operator", "list"]);
     let token = tokens[0]["id"].as_str().expect("an id").to_owned();
     payer.json_command(&["operator", "revoke", &token]);
+    let held = payer.member(0).patient_id;
+    payer.json_command(&[
+        "retention",
+        "hold",
+        "add",
+        "--member",
+        &held,
+        "--reason",
+        "after the backup",
+    ]);
     let newest = covered(&payer);
     let newest = newest["note"].as_str().expect("a note");
     fs::write(payer.home().join("kept"), newest).expect("kept");
@@ -144,6 +154,7 @@ fn a_backup_while_others_write_is_whole_and_after_its_restore_only_a_new_log_sig
     let has = |action: &str, id: &str| ended.iter().any(|right| right["action"] == action && right["id"] == id);
     assert!(has("partner.suspended", "new-payer"), "{told}");
     assert!(has("operator.token-revoked", &token), "{told}");
+    assert!(has("retention.hold-placed", &held), "it has to be placed again: {told}");
     let activated = ended.iter().find(|right| right["action"] == "policy.activated");
     assert!(activated.is_some_and(|right| right["id"].is_string()), "{told}");
     let old_store = PathBuf::from(told["old_store"].as_str().expect("a path"));

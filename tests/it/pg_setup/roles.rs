@@ -106,6 +106,11 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
     for word in ["permission denied", "\"level\":\"ERROR\"", "could not be", "failed"] {
         assert!(!log.contains(word), "{word}: {log}");
     }
+    let may_delete = causeway::store::retention::may_delete_beside_entries(&mut payer.db());
+    assert!(
+        may_delete.expect("reads"),
+        "retention empties what is beside old entries"
+    );
     // The role cannot rewrite the ledger, whatever the program does.
     for statement in [
         "UPDATE ledger_subject SET subject = 'x'",

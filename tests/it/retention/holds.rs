@@ -1,9 +1,12 @@
 //! Legal holds.
 
 use super::bed::{Bed, DAY, TEN_YEARS};
+use causeway::erasure::{ErasureLeave, may_be_erased};
 use causeway::error::{Failure, Fault};
 use causeway::retention::hold::{self, HeldTarget, HoldActor, held, held_exchange};
-use causeway::store::Db;
+use causeway::store::erasures::{self, ErasureRow};
+use causeway::store::retention::holds::forget;
+use causeway::store::{Db, entries, erased_decided};
 use causeway::telemetry::Correlation;
 
 fn by(bed: &Bed, reason: &str) -> HoldActor {
@@ -94,6 +97,158 @@ fn a_hold_on_an_exchange_keeps_the_exchange_and_what_it_received_and_no_more() {
     }
     let of_exchange = "SELECT count(*) FROM ledger_entry WHERE subject = 'ana' AND exchange_id IS NOT NULL";
     assert_eq!(bed.number(of_exchange), 1);
+}
+
+#[test]
+fn a_hold_on_an_exchange_of_a_partner_keeps_what_opens_its_entries() {
+    let bed = Bed::new();
+    bed.fill("ana");
+    let decision = bed.text("SELECT id FROM decision");
+    place(&bed, HeldTarget::Exchange(decision)).expect("placed");
+    bed.run();
+    bed.ctx.clock.advance_ms(TEN_YEARS + DAY);
+    bed.run();
+    assert_eq!(bed.number("SELECT count(*) FROM ledger_entry WHERE subject = 'ana'"), 2);
+    assert_eq!(bed.number("SELECT count(*) FROM decision"), 1);
+}
+
+/// Ana and Ben, and a decision and a review that are Ben's, in which Ana was a candidate. Returns the decision.
+fn one_is_a_candidate(bed: &Bed) -> String {
+    bed.fill("ana");
+    bed.fill("ben");
+    let decision = bed.text("SELECT id FROM decision WHERE patient_id = 'ben'");
+    let review = bed.text("SELECT id FROM review WHERE patient_id = 'ben'");
+    bed.sql(&format!(
+        "INSERT INTO decision_candidate (decision_id, place, compartment, patient_id) VALUES ('{decision}', 1, 1, 'ana')"
+    ));
+    bed.sql(&format!(
+        "INSERT INTO review_candidate (review_id, place, patient_id, total_tenths, fields) VALUES ('{review}', 1, 'ana', 1, '{{}}')"
+    ));
+    decision
+}
+
+#[test]
+fn a_hold_on_an_exchange_holds_those_it_asked_about_too() {
+    let bed = Bed::new();
+    let decision = one_is_a_candidate(&bed);
+    place(&bed, HeldTarget::Exchange(decision)).expect("placed");
+    assert!(is_held(&bed, "ana") && is_held(&bed, "ben"));
+}
+
+#[test]
+fn an_erasure_leaves_what_was_decided_about_another_member() {
+    let bed = Bed::new();
+    one_is_a_candidate(&bed);
+    let erase = |db: &mut Db| erased_decided::drop_decided(db, "ana");
+    bed.ctx.store.write_blocking(erase).expect("erased");
+    for table in [
+        "decision",
+        "decision_candidate",
+        "review",
+        "review_candidate",
+        "review_act",
+    ] {
+        for (member, left) in [("ana", 0), ("ben", 1)] {
+            let rows = format!("SELECT count(*) FROM {table} WHERE patient_id = '{member}'");
+            assert_eq!(bed.number(&rows), left, "{table} of {member}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_the_record_keeps_the_record_and_not_the_ledger() {
+    let bed = Bed::new();
+    bed.fill("ana");
+    bed.sql("UPDATE ledger_entry SET subject = NULL, subject_salt = NULL");
+    let leave = |with_record: bool, years: i64| {
+        let now_ms = bed.ctx.clock.now_ms() + years * 366 * DAY;
+        let ask = |db: &mut Db| may_be_erased(db, "ana", &bed.ctx.keeping, with_record, now_ms);
+        bed.ctx.store.read_blocking(ask).expect("asked")
+    };
+    assert_eq!(leave(false, 0), ErasureLeave::Free);
+    let is_kept = |leave: ErasureLeave| matches!(leave, ErasureLeave::Kept { until_ms } if until_ms > super::bed::NOW + TEN_YEARS);
+    assert!(is_kept(leave(true, 0)), "{:?}", leave(true, 0));
+    // Before the store knows the time, and after it.
+    assert!(
+        is_kept(leave(true, 20)),
+        "a clock that is set forward makes nothing old"
+    );
+    bed.run();
+    assert!(
+        is_kept(leave(true, 20)),
+        "a clock that is set forward makes nothing old"
+    );
+}
+
+#[test]
+fn nothing_is_held_that_is_being_erased() {
+    let bed = Bed::new();
+    let exchange = bed.fill("ana");
+    let row = ErasureRow {
+        id: "e-1".into(),
+        patient_id: Some("ana".into()),
+        with_record: 1,
+        reason: "member-request".into(),
+        legal_basis: None,
+        operator: "o".into(),
+        state: erasures::RUNNING.into(),
+        entry_id: "e-2".into(),
+        counts: "{}".into(),
+        begun_ms: bed.ctx.clock.now_ms(),
+        ended_ms: None,
+    };
+    let write = move |db: &mut Db| erasures::put(db, &row);
+    bed.ctx.store.write_blocking(write).expect("begun");
+    for (target, fault) in [
+        (HeldTarget::Member("ana".into()), Fault::MemberUnknown),
+        (HeldTarget::Exchange(exchange), Fault::ExchangeUnknown),
+    ] {
+        assert_eq!(place(&bed, target).expect_err("refused").fault(), fault);
+    }
+    assert_eq!(bed.number("SELECT count(*) FROM retention_hold"), 0);
+}
+
+#[test]
+fn a_released_hold_does_not_say_any_more_whom_it_was_on() {
+    let bed = Bed::new();
+    let exchange = bed.fill("ana");
+    bed.fill("ben");
+    for target in [
+        HeldTarget::Member("ana".into()),
+        HeldTarget::Exchange(exchange),
+        HeldTarget::Member("ben".into()),
+    ] {
+        let id = place(&bed, target).expect("placed");
+        release(&bed, &id).expect("released");
+    }
+    let write = |db: &mut Db| forget(db, "ana");
+    bed.ctx.store.write_blocking(write).expect("forgotten");
+    for (left, rows) in [
+        ("target = 'ana'", 0),
+        ("target = 'ben'", 1),
+        ("reason = '' AND released_why = ''", 2),
+    ] {
+        let query = format!("SELECT count(*) FROM retention_hold WHERE {left}");
+        assert_eq!(bed.number(&query), rows, "{left}");
+    }
+}
+
+#[test]
+fn a_request_is_found_by_its_own_id_after_its_correlation_id_was_taken_out() {
+    let bed = Bed::new();
+    bed.fill("ana");
+    bed.sql("UPDATE ledger_entry SET action = 'review.opened', correlation_id = 'r-1', request_id = NULL");
+    let ids = entries::RequestIds {
+        correlation_id: "chosen".into(),
+        request_id: "r-1".into(),
+    };
+    let found = bed.ctx.store.read_blocking(|db| entries::of_request(db, &ids, "", 10));
+    assert_eq!(found.expect("reads").len(), 2);
+    let found = bed
+        .ctx
+        .store
+        .read_blocking(|db| entries::by_request_id(db, "r-1", "", 10));
+    assert_eq!(found.expect("reads").len(), 2);
 }
 
 #[test]

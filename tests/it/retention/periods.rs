@@ -1,13 +1,16 @@
 //! When what is deleted.
 
 use super::bed::{Bed, DAY, TEN_YEARS};
-use causeway::audit::commitment;
 use causeway::audit::deletion::rows_digest;
+use causeway::audit::{Action, LedgerEvent, Object, commitment, ledger};
 use causeway::config::Config;
+use causeway::controls::{self, ControlsAsked, HowMany, register};
 use causeway::error::Fault;
 use causeway::keeping::table::{JOB, KINDS};
 use causeway::retention::{run, time};
+use causeway::security::Operator;
 use causeway::store::Db;
+use causeway::telemetry::Correlation;
 
 /// Every kind that the job deletes, with one row each, and the two entries of a member.
 fn of_one_member() -> Vec<(String, u64)> {
@@ -57,6 +60,50 @@ fn each_kind_is_deleted_at_its_time_with_proof_and_not_before() {
     bed.ctx.clock.advance_ms(DAY);
     bed.run();
     assert_eq!(bed.deleted(), of_one_member());
+}
+
+#[test]
+fn controls_hold_after_rows_and_values_were_deleted() {
+    let bed = Bed::new();
+    let exchange = bed.fill("ana");
+    let at_us = bed.ctx.clock.now_us();
+    let id = bed.ctx.ids.new_id(at_us / 1000);
+    let mut entry = LedgerEvent::new(
+        Action::ExchangeStarted,
+        Operator::actor("auditor"),
+        Correlation::of(id.clone(), [0; 8], Some("chosen"), None, None),
+    );
+    entry.exchange = Some(exchange);
+    entry.object = Some(Object {
+        kind: "Patient",
+        id: "ana".into(),
+    });
+    let write = move |db: &mut Db| ledger::append(db, &entry, &id, at_us);
+    bed.ctx.store.write_blocking(write).expect("appended");
+    bed.run();
+    bed.ctx.clock.advance_ms(TEN_YEARS + DAY);
+    bed.run();
+    assert_eq!(bed.left_of("ana"), 0);
+    let chosen = "SELECT count(*) FROM ledger_entry WHERE correlation_id = 'chosen'";
+    assert_eq!(
+        bed.number(chosen),
+        0,
+        "what opens a commitment is gone, the correlation id too"
+    );
+    bed.sequence();
+    let all = register::CONTROLS.iter();
+    let asked = ControlsAsked {
+        seed: 7,
+        many: HowMany::All,
+        only: all.filter(|one| one.id == register::COMPLETENESS).collect(),
+        outside: Vec::new(),
+    };
+    let report = controls::run(&bed.ctx, &asked, &mut |_| {}).expect("runs");
+    let [completeness] = report.controls.as_slice() else {
+        panic!("{:?}", report.controls)
+    };
+    assert!(completeness.checked > 0);
+    assert_eq!(completeness.defects, 0, "{:?}", completeness.found);
 }
 
 #[test]
