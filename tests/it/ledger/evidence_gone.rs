@@ -75,7 +75,7 @@ async fn an_erased_correlation_id_is_in_no_packet_and_no_case_and_a_case_without
     let own = served.correlation.clone();
     let found = evidence::correlations(&mut db).expect("read");
     assert!(found.contains(&own), "{found:?}");
-    erased_entries::close_correlations(&mut db, std::slice::from_ref(&own)).expect("erased");
+    erased_entries::close_correlations(&mut db, &[], std::slice::from_ref(&own)).expect("erased");
     for left in [
         format!("evidence_packet WHERE subject = '{own}'"),
         format!("evidence_case_item WHERE item = '{own}'"),
