@@ -5,6 +5,7 @@ use super::matched;
 use crate::audit::Action;
 use crate::error::{Failure, Fault};
 use crate::identity::graph::Origin;
+use crate::ops::policy_kinds;
 use crate::review::{Event, ReviewState, act_digest, after, links::step_digest};
 use crate::secret::{hex, sha256};
 use crate::store::control_rows::{self, RowKind};
@@ -325,5 +326,8 @@ fn policy_version(db: &mut Db, id: &str) -> Untold {
             return Ok(None);
         }
     }
-    says("the ledger has no entry that it was imported or activated")
+    match policy_kinds::ships(&row.kind, &row.name) {
+        true => Ok(None),
+        false => says("the ledger has no entry that it was imported or activated"),
+    }
 }

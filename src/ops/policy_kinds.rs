@@ -73,6 +73,15 @@ pub fn lines_of(kind: PolicyKind) -> LineForm {
     }
 }
 
+/// Whether versions of this name come with the program: rules that are code, and what is in force before anybody says otherwise. Nobody
+/// imported them.
+pub fn ships(kind: &str, name: &str) -> bool {
+    KINDS.iter().filter(|row| row.kind.code() == kind).any(|row| {
+        let is_code = row.check.is_none();
+        is_code || (row.built_in)().iter().any(|built_in| built_in.name == name)
+    })
+}
+
 fn release_rules() -> Vec<BuiltIn> {
     vec![BuiltIn {
         name: release::POLICY.to_owned(),

@@ -18,7 +18,7 @@ use std::time::Duration;
 async fn happened(payer: &TestPayer, client: &Client) -> String {
     payer.json_command(&["policy", "shadow", "balanced", "--reason", "tried"]);
     payer.json_command(&["partner", "suspend", "new-payer", "--reason", "tried"]);
-    payer.json_command(&["partner", "resume", "new-payer", "--reason", "tried"]);
+    payer.json_command(&["partner", "resume", "new-payer"]);
     let token = client.token(ALL_SCOPES).await;
     let request = payer.request(0, Variation::Exact);
     for _ in 0..2 {

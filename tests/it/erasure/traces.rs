@@ -24,7 +24,8 @@ pub fn own_values(payer: &TestPayer, patient: &str) -> Vec<String> {
             // The first reference says whose it is; a Coverage names its beneficiary, besides a subscriber.
             let is_patient = resource["resourceType"] == "Patient" && resource["id"] == patient;
             let whose = ["beneficiary", "patient", "subject"].map(|field| resource[field]["reference"].to_string());
-            if is_patient || whose.contains(&reference) {
+            let is_about = resource["resourceType"] == "Provenance" && line.contains(&reference);
+            if is_patient || is_about || whose.contains(&reference) {
                 own.push(resource);
             } else {
                 others.push_str(line);
