@@ -168,7 +168,8 @@ pub fn forget(db: &mut Db, member: &str) -> Result<(), Failure> {
         .load(db)?;
     for (id, kind, target) in released {
         let is_on_member = kind == MEMBER && target == member;
-        if !is_on_member && !(kind == EXCHANGE && concerns(db, &target, member)?) {
+        let is_about_member = is_on_member || (kind == EXCHANGE && concerns(db, &target, member)?);
+        if !is_about_member {
             continue;
         }
         diesel::update(retention_hold::table.find(&id))
