@@ -31,7 +31,7 @@ async fn happened(payer: &TestPayer, client: &Client) -> String {
             .await
             .assert_status(200);
     }
-    let (patient, _) = client.matched(&token, &payer.request(1, Variation::Exact)).await;
+    let (patient, _) = client.matched(&token, &payer.request(3, Variation::Exact)).await;
     for path in [
         format!("Patient/{patient}"),
         format!("Patient/{patient}/$everything"),

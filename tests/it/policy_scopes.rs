@@ -79,7 +79,7 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
     );
     let id = imported(&payer, "matching", "strict", &strict(&payer));
     put_in_force(&payer, &id, &["other-payer"]);
-    asked(&client, &token, &payer, 1).await.assert_status(200);
+    asked(&client, &token, &payer, 4).await.assert_status(200);
     put_in_force(&payer, &id, &["new-payer"]);
     asked(&client, &token, &payer, 2).await.assert_status(422);
     let shown = payer.json_command(&["policy", "show", &id]);
@@ -179,15 +179,12 @@ async fn error_texts_and_dialects_are_for_the_partners_that_are_named() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(
-        with_text(&said) && said.starts_with("Send only MemberPatient"),
-        "{said}"
-    );
+    assert!(with_text(&said) && said.contains("send only MemberPatient"), "{said}");
     let other = asked(&client, &token, &payer, 900).await;
     other.assert_outcome(Fault::NoUniqueMember);
     assert!(!with_text(&other.text()), "another fault has its remedy alone");
 
-    let full = asked(&client, &token, &payer, 1).await.json();
+    let full = asked(&client, &token, &payer, 0).await.json();
     let named = |reply: &Value| -> Vec<String> {
         let parameters = reply["parameter"].as_array().expect("parameters");
         parameters

@@ -51,7 +51,13 @@ fn texts(value: &Value, found: &mut BTreeSet<String>) {
             found.insert(text.clone());
         }
         Value::Array(all) => all.iter().for_each(|one| texts(one, found)),
-        Value::Object(all) => all.values().for_each(|one| texts(one, found)),
+        // Words of the standard are nobody's.
+        Value::Object(all) => all
+            .iter()
+            .filter(|(key, _)| {
+                !["resourceType", "status", "code", "outcome"].contains(&key.as_str()) || !all[*key].is_string()
+            })
+            .for_each(|(_, one)| texts(one, found)),
         _ => {}
     }
 }
