@@ -14,7 +14,7 @@ async fn t_f13_an_erasure_and_answers_on_their_way_leave_nothing() {
     payer.serve_with(&[SOON]);
     let client = Arc::new(client);
     let token = client.token(ALL_SCOPES).await;
-    for member in [0, 2] {
+    for member in [0, 3] {
         let (one, _) = client.matched(&token, &payer.request(member, Variation::Exact)).await;
         let values = own_values(&payer, &one);
         let readers: Vec<_> = (0..4)
