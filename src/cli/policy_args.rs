@@ -184,7 +184,7 @@ pub enum PolicyCommand {
         /// Only with this partner
         #[arg(long)]
         partner: Option<String>,
-        /// How many
+        /// How many decisions are compared
         #[arg(long, default_value_t = policy_replay::COMPARED_MOST, value_parser = clap::value_parser!(i64).range(1..=policy_replay::COMPARED_MOST))]
         last: i64,
     },
