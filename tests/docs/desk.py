@@ -12,10 +12,12 @@ from place import RAN, ROOT, listed, page, part, commands, practice
 PATIENT = re.compile(r"Patient/[0-9a-f]{8}-…")
 CUT = r"[0-9a-f]{8}[0-9a-f-]*…"
 # The kind of id that a command takes, by how it begins.
-KINDS = [("causeway review", "review"), ("causeway consent", "consent"), ("causeway grant", "grant"), ("causeway match", "decision"),
+KINDS = [("causeway review", "review"), ("causeway consent", "consent"), ("causeway grant", "grant"), ("causeway match", "decision"), ("causeway policy replay", "decision"),
          ("causeway trace", "decision"), ("causeway audit packet", "decision"), ("causeway evidence case add", "decision"), ("causeway operator revoke", "token"), ("causeway link", "link"), ("curl", "consent")]
 # What else a page's command stands for, and with which code it ends where that is not 0.
 WORDS = {
+    "[--kind KIND]": "", "[--partner P]…": "", "[--partner P]": "", "[--at TIME]": "", "rollback KIND": "rollback escalation", "--version VERSION": "--version balanced",
+    "import FILE --kind KIND --name NAME": "import soon.policy --kind escalation --name soon", "compare VERSION": "compare balanced",
     "python3 conformance/": f"python3 {ROOT}/conformance/", "FOLDER FILE.ndjson.gz BUNDLE.json": "members", "import FOLDER": "import members", "./export": "members",
     "policy import FILE --name NAME [--point safe|balanced] --reason TEXT": "policy import ours.policy --name ours --reason tried",
     "diff VERSION [OTHER]": "diff balanced safe", "[VERSION]": "safe", "shadow VERSION": "shadow balanced", "activate VERSION": "activate safe",
@@ -25,7 +27,7 @@ WORDS = {
     "run … --json | --junit FILE | --html FILE": "run --base-url URL --client client.toml --json", "https://fhir.old-payer.example/fhir": "URL",
 }
 CODES = {f"python3 {ROOT}/conformance/verify_ledger.py changed.tar": 1, "CAUSEWAY_LIMITS__BODY_BYTE=3": 2, "CAUSEWAY_LIMITS__BODY_BYTES=3": 2, "causeway partner add --file other.toml": 1,
-         "causeway partner add --file new-payer.toml": 1}
+         "causeway partner add --file new-payer.toml": 1, "causeway policy approve": 1, "causeway policy withdraw": 1, "causeway policy rollback": 1}
 
 
 def whole(name):
@@ -69,7 +71,7 @@ class Desk:
         self.ask({"resourceType": "Parameters"}, "case:8/a")
         self.token = {role: self.place.bash(f"causeway operator token --role {role} --name ana --ttl 30m 2>/dev/null").split()[0]
                       for role in ["auditor", "operator"]}
-        self.place.bash("causeway policy show safe > ours.policy; sed 's,^id = .*,id = \"other\",' new-payer.toml > other.toml")
+        self.place.bash("printf 'escalation 1\\nautomatic_hours = 12\\n' > soon.policy; causeway policy show safe | sed -E 's,^(safe.(accept|thin|faint|renamed)) = .*,\\1 = 5000,' > ours.policy; sed 's,^id = .*,id = \"other\",' new-payer.toml > other.toml")
         self.client()
 
     def ask(self, request, correlation):

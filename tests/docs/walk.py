@@ -189,7 +189,7 @@ def quickstart(place):
 
 
 def account(all_ran):
-    """What the pages say was not run: at most ten, each with its reason. After all walks, every other command was run."""
+    """What the pages say was not run: at most thirteen, each with its reason. After all walks, every other command was run."""
     missed, told = [], {}
     for path in written():
         name = path.relative_to(ROOT)
@@ -203,7 +203,7 @@ def account(all_ran):
                 missed.append(f"{name}:{number}: {line}")
     for (name, reason), lines in told.items():
         print(f"not run: {name}: {len(lines)} commands: {reason}")
-    assert len(told) <= 10, "more than ten"
+    assert len(told) <= 13, "more than thirteen"
     if all_ran:
         broken = dead_links()
         assert not broken, "links that lead nowhere:\n" + "\n".join(broken)
