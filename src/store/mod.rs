@@ -125,7 +125,7 @@ pub use alone::Alone;
 pub use connection::Db;
 pub use db::{Store, StoreOptions};
 pub use failure::{blames_content, failed_on_duplicate, is_duplicate};
-pub use file::{HeldPlace, hold, is_store};
+pub use file::{HeldPlace, hold, is_store, remove_folder};
 pub use owed::Owed;
 pub use pool::HANGING_MOST;
 pub use reserved::Reserved;
