@@ -1,6 +1,7 @@
 //! Finds disclosures without a *completed* entry: reads the *begun* entries in the order of the ledger, and looks for the end of each.
 //!
-//! The *completed* entry names the *begun* entry inside its bytes, and is found by the request that wrote both. The row of
+//! The *completed* entry names the *begun* entry inside its bytes, which nothing ever changes, and is found by this server's id of the request
+//! that wrote both. An erasure or retention may have cut the columns beside either of them, or both. The row of
 //! `disclosure_end_state` holds the id up to which the ledger was read, so no *begun* entry is looked at twice.
 
 use super::Db;
@@ -14,19 +15,31 @@ use std::collections::HashSet;
 /// How many requests one query looks for. A request ends at most as many disclosures as its answer has members.
 const REQUESTS: usize = 50;
 
-/// The *completed* entries about one of these subjects, or about none. There is no order, so that no database walks along the primary key
+/// The *completed* entries of these requests, of all or of those about some. There is no order, so that no database walks along the primary key
 /// instead of the index of requests.
+///
+/// The id of a request stands in its own column, or in that of the correlation id: where the caller chose none, and where the caller's was cut.
 macro_rules! completed {
-    ($subjects:expr) => {
-        ledger_entry::table
-            .select(ENTRY)
-            .filter(ledger_entry::action.eq(COMPLETED))
-            .filter(
-                ledger_entry::subject
-                    .is_null()
-                    .or(ledger_entry::subject.eq_any($subjects)),
-            )
-    };
+    ($db:expr, $requests:expr $(, $about:expr)?) => {{
+        let mut found: Vec<EntryRow> = Vec::new();
+        for some in $requests.chunks(REQUESTS) {
+            let whole: Vec<EntryRow> = ledger_entry::table
+                .select(ENTRY)
+                .filter(ledger_entry::action.eq(COMPLETED))
+                $(.filter($about))?
+                .filter(ledger_entry::request_id.eq_any(some))
+                .load($db)?;
+            let bare: Vec<EntryRow> = ledger_entry::table
+                .select(ENTRY)
+                .filter(ledger_entry::action.eq(COMPLETED))
+                $(.filter($about))?
+                .filter(ledger_entry::correlation_id.eq_any(some))
+                .filter(ledger_entry::request_id.is_null())
+                .load($db)?;
+            found.extend(whole.into_iter().chain(bare));
+        }
+        found
+    }};
 }
 
 /// The next disclosures, and up to which entry the ledger was read for them.
@@ -97,36 +110,39 @@ pub fn open(db: &mut Db, id: &str) -> Result<Option<EntryRow>, Failure> {
 /// Returns the *completed* entries of the requests that wrote these *begun* entries, about the same subjects, in the order of the ledger.
 /// Those of other disclosures of these requests may be among them.
 ///
-/// They are looked for by this server's request id. The correlation id is the caller's choice, and may stand in any number of entries.
+/// They are looked for by this server's request id. The correlation id is the caller's choice, and may stand in any number of entries. A
+/// *begun* entry that lost its subject may have any end of its request.
 ///
 /// # Errors
 /// Those of the database.
 pub fn of(db: &mut Db, begun: &[EntryRow]) -> Result<Vec<EntryRow>, Failure> {
-    let mut own: Vec<&str> = begun.iter().filter_map(|row| row.request_id.as_deref()).collect();
-    // The correlation id of these is the request id of this server.
-    let bare = begun.iter().filter(|row| row.request_id.is_none());
-    let mut bare: Vec<&str> = bare.map(|row| row.correlation_id.as_str()).collect();
-    let mut subjects: Vec<&str> = begun.iter().filter_map(|row| row.subject.as_deref()).collect();
-    for names in [&mut own, &mut bare, &mut subjects] {
-        names.sort_unstable();
-        names.dedup();
-    }
-    let mut found = Vec::new();
-    for requests in own.chunks(REQUESTS) {
-        let rows: Vec<EntryRow> = completed!(&subjects)
-            .filter(ledger_entry::request_id.eq_any(requests))
-            .load(db)?;
-        found.extend(rows);
-    }
-    for requests in bare.chunks(REQUESTS) {
-        let rows: Vec<EntryRow> = completed!(&subjects)
-            .filter(ledger_entry::correlation_id.eq_any(requests))
-            .filter(ledger_entry::request_id.is_null())
-            .load(db)?;
-        found.extend(rows);
-    }
+    let subjects = each(begun.iter().filter_map(|row| row.subject.as_deref()));
+    let (whole, cut): (Vec<&EntryRow>, Vec<&EntryRow>) = begun.iter().partition(|row| row.subject.is_some());
+    let (whole, cut) = (each(whole.into_iter().map(request)), each(cut.into_iter().map(request)));
+    let mut found = completed!(
+        db,
+        whole,
+        ledger_entry::subject
+            .is_null()
+            .or(ledger_entry::subject.eq_any(&subjects))
+    );
+    found.extend(completed!(db, cut));
     found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    found.dedup_by(|a, b| a.id == b.id);
     Ok(found)
+}
+
+/// This server's id of the request that wrote an entry.
+fn request(row: &EntryRow) -> &str {
+    row.request_id.as_deref().unwrap_or(&row.correlation_id)
+}
+
+/// Each name once.
+fn each<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Returns the ids of *begun* entries that have an end. Ids of other disclosures of the same requests may be among them.
@@ -161,4 +177,106 @@ pub fn follow(db: &mut Db, next: &NextDisclosures) -> Result<bool, Failure> {
         .set(disclosure_end_state::upto.eq(&next.upto))
         .execute(db)?;
     Ok(moved == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ledger::{NewEntry, append};
+    use crate::store::retention::due::EvidenceKind;
+    use crate::store::retention::gone;
+    use crate::store::{Store, StoreOptions, StoreUrl, erased_entries};
+
+    /// An entry of the request `r1` about `ana`. `correlation` is the caller's, if the caller chose one.
+    fn entry(id: &str, action: &'static str, correlation: Option<&str>, begun: Option<&str>) -> NewEntry {
+        let bytes = match begun {
+            Some(begun) => format!(r#"{{"begun":"{begun}"}}"#),
+            None => "{}".to_owned(),
+        };
+        NewEntry {
+            id: id.to_owned(),
+            at_us: 1,
+            action,
+            partner_id: None,
+            exchange_id: None,
+            correlation_id: correlation.unwrap_or("r1").to_owned(),
+            request_id: correlation.map(|_| "r1".to_owned()),
+            entry: bytes.into_bytes(),
+            subject: Some("ana".to_owned()),
+            salt: [7; 32],
+            note: None,
+        }
+    }
+
+    /// What happens beside the two entries of a disclosure.
+    #[derive(Clone, Copy, Debug)]
+    enum Cut {
+        Nothing,
+        ErasedBetween,
+        CorrelationErasedBetween,
+        ErasedAfter,
+        BeginningOverBetween,
+        BeginningOverAfter,
+        EndOver,
+    }
+
+    const CUTS: [Cut; 7] = [
+        Cut::Nothing,
+        Cut::ErasedBetween,
+        Cut::CorrelationErasedBetween,
+        Cut::ErasedAfter,
+        Cut::BeginningOverBetween,
+        Cut::BeginningOverAfter,
+        Cut::EndOver,
+    ];
+
+    fn told(db: &mut Db, cut: Cut, correlation: Option<&str>) -> Result<(), Failure> {
+        let ana = ["ana".to_owned()];
+        let over = |db: &mut Db, id: &str| gone::delete(db, EvidenceKind::Ledger, &[id.to_owned()], 0);
+        append(db, &entry("b1", BEGUN, correlation, None))?;
+        append(db, &entry("b2", BEGUN, correlation, None))?;
+        match cut {
+            Cut::ErasedBetween => {
+                erased_entries::close(db, &ana, 10)?;
+            }
+            Cut::CorrelationErasedBetween => {
+                let values = [correlation.unwrap_or("none").to_owned()];
+                erased_entries::close_correlations(db, &ana, &values)?;
+            }
+            Cut::BeginningOverBetween => over(db, "b1")?,
+            _ => {}
+        }
+        append(db, &entry("c1", COMPLETED, correlation, Some("b1")))?;
+        match cut {
+            Cut::ErasedAfter => {
+                erased_entries::close(db, &ana, 10)?;
+            }
+            Cut::BeginningOverAfter => over(db, "b1")?,
+            Cut::EndOver => over(db, "c1")?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_is_found_whatever_was_cut_beside_the_entries() {
+        for cut in CUTS {
+            for correlation in [None, Some("M-0001-card")] {
+                let folder = tempfile::tempdir().expect("folder");
+                let url = StoreUrl::Sqlite(folder.path().join("t.db"));
+                let store = Store::open(&url, &StoreOptions::default()).expect("store");
+                let (ended, other) = store
+                    .write_blocking(move |db| {
+                        told(db, cut, correlation)?;
+                        Ok((open(db, "b1")?, open(db, "b2")?))
+                    })
+                    .expect("written");
+                assert!(
+                    ended.is_none(),
+                    "{cut:?} {correlation:?}: its end would be written twice"
+                );
+                assert!(other.is_some(), "{cut:?} {correlation:?}: the other one has no end");
+            }
+        }
+    }
 }
