@@ -10,7 +10,7 @@ use super::schema::{disclosure_end_state, ledger_entry};
 use crate::error::{Failure, Fault};
 use crate::ids::before_all_of;
 use diesel::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How many requests one query looks for. A request ends at most as many disclosures as its answer has members.
 const REQUESTS: usize = 50;
@@ -46,10 +46,21 @@ macro_rules! completed {
 pub struct NextDisclosures {
     /// The *begun* entries without an end.
     pub open: Vec<EntryRow>,
+    /// Ends that still have beside them what was cut from beside their *begun* entries: they were written after it was cut.
+    pub uncut: Vec<UncutEnd>,
     upto: String,
     from: String,
     /// Whether the limit was reached, so that more may follow.
     pub is_full: bool,
+}
+
+/// An end that has more beside it than its *begun* entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UncutEnd {
+    /// Its id.
+    pub id: String,
+    /// Whether everything was cut from beside the *begun* entry, and not only the caller's correlation id.
+    pub is_whole: bool,
 }
 
 impl NextDisclosures {
@@ -82,10 +93,17 @@ pub fn next(db: &mut Db, before_ms: i64, limit: i64) -> Result<NextDisclosures, 
         Some(last) if is_full => last.id.clone(),
         _ => before.max(from.clone()),
     };
-    let ended = ended(db, &begun)?;
-    begun.retain(|row| !ended.contains(&row.id));
+    let mut ends: HashMap<String, EntryRow> = HashMap::new();
+    for end in of(db, &begun)? {
+        if let Some(id) = begun_of(&end)? {
+            ends.insert(id, end);
+        }
+    }
+    let uncut = begun.iter().filter_map(|row| uncut(row, ends.get(&row.id)?)).collect();
+    begun.retain(|row| !ends.contains_key(&row.id));
     Ok(NextDisclosures {
         open: begun,
+        uncut,
         upto,
         from,
         is_full,
@@ -152,13 +170,27 @@ fn each<'r>(names: impl Iterator<Item = &'r str>) -> Vec<&'r str> {
 pub fn ended(db: &mut Db, begun: &[EntryRow]) -> Result<HashSet<String>, Failure> {
     let mut ended = HashSet::new();
     for row in of(db, begun)? {
-        let entry: serde_json::Value =
-            serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
-        if let Some(begun) = entry["begun"].as_str() {
-            ended.insert(begun.to_owned());
-        }
+        ended.extend(begun_of(&row)?);
     }
     Ok(ended)
+}
+
+/// The id of the *begun* entry that an end names in its bytes.
+fn begun_of(end: &EntryRow) -> Result<Option<String>, Failure> {
+    let entry: serde_json::Value =
+        serde_json::from_slice(&end.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
+    Ok(entry["begun"].as_str().map(str::to_owned))
+}
+
+/// What of an end was cut from beside its *begun* entry, and is there still.
+fn uncut(begun: &EntryRow, end: &EntryRow) -> Option<UncutEnd> {
+    let is_whole = begun.salt.is_none() && end.salt.is_some();
+    // Both are of one request: where only the end has a correlation id of the caller, that of the other was cut.
+    let is_correlation = begun.request_id.is_none() && end.request_id.is_some();
+    (is_whole || is_correlation).then(|| UncutEnd {
+        id: end.id.clone(),
+        is_whole,
+    })
 }
 
 /// Stores up to which entry the ledger was read. Returns false when nothing was read, or when another process stored its progress first;
@@ -187,6 +219,9 @@ mod tests {
     use crate::store::retention::gone;
     use crate::store::{Store, StoreOptions, StoreUrl, erased_entries};
 
+    /// An instant before which all ids of these entries sort, UTC milliseconds.
+    const LATER_MS: i64 = 0xffff_ffff_ffff;
+
     /// An entry of the request `r1` about `ana`. `correlation` is the caller's, if the caller chose one.
     fn entry(id: &str, action: &'static str, correlation: Option<&str>, begun: Option<&str>) -> NewEntry {
         let bytes = match begun {
@@ -214,16 +249,18 @@ mod tests {
         Nothing,
         ErasedBetween,
         CorrelationErasedBetween,
+        CorrelationTakenBetween,
         ErasedAfter,
         BeginningOverBetween,
         BeginningOverAfter,
         EndOver,
     }
 
-    const CUTS: [Cut; 7] = [
+    const CUTS: [Cut; 8] = [
         Cut::Nothing,
         Cut::ErasedBetween,
         Cut::CorrelationErasedBetween,
+        Cut::CorrelationTakenBetween,
         Cut::ErasedAfter,
         Cut::BeginningOverBetween,
         Cut::BeginningOverAfter,
@@ -239,9 +276,15 @@ mod tests {
             Cut::ErasedBetween => {
                 erased_entries::close(db, &ana, 10)?;
             }
-            Cut::CorrelationErasedBetween => {
+            Cut::CorrelationErasedBetween | Cut::CorrelationTakenBetween => {
+                // Taken: it is a value of somebody else.
+                let names: &[String] = if matches!(cut, Cut::CorrelationTakenBetween) {
+                    &[]
+                } else {
+                    &ana
+                };
                 let values = [correlation.unwrap_or("none").to_owned()];
-                erased_entries::close_correlations(db, &ana, &values)?;
+                erased_entries::close_correlations(db, names, &values)?;
             }
             Cut::BeginningOverBetween => over(db, "b1")?,
             _ => {}
@@ -256,6 +299,37 @@ mod tests {
             _ => {}
         }
         Ok(())
+    }
+
+    #[test]
+    fn an_end_that_was_written_after_its_beginning_was_cut_is_cut_too() {
+        for cut in CUTS {
+            for correlation in [None, Some("M-0001-card")] {
+                let folder = tempfile::tempdir().expect("folder");
+                let url = StoreUrl::Sqlite(folder.path().join("t.db"));
+                let store = Store::open(&url, &StoreOptions::default()).expect("store");
+                let (first, second) = store
+                    .write_blocking(move |db| {
+                        told(db, cut, correlation)?;
+                        let first = next(db, LATER_MS, 10)?;
+                        for end in &first.uncut {
+                            erased_entries::cut_end(db, end)?;
+                        }
+                        Ok((first.uncut, next(db, LATER_MS, 10)?.uncut))
+                    })
+                    .expect("written");
+                let is_whole = match (cut, correlation) {
+                    (Cut::ErasedBetween | Cut::BeginningOverBetween | Cut::BeginningOverAfter, _)
+                    | (Cut::CorrelationErasedBetween, Some(_)) => Some(true),
+                    (Cut::CorrelationTakenBetween, Some(_)) => Some(false),
+                    _ => None,
+                };
+                let id = "c1".to_owned();
+                let expected: Vec<UncutEnd> = is_whole.map(|is_whole| UncutEnd { id, is_whole }).into_iter().collect();
+                assert_eq!(first, expected, "{cut:?} {correlation:?}");
+                assert!(second.is_empty(), "{cut:?} {correlation:?}: it is cut now");
+            }
+        }
     }
 
     #[test]
