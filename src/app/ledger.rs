@@ -6,13 +6,19 @@ use crate::audit::sequencer::Sequencer;
 use crate::config::{Config, Jobs};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ids::before_all_of;
 use crate::jobs::sequencer::SequencerStep;
 use crate::jobs::{Chance, Runner, RunnerSettings};
+use crate::store::{Db, ledger_tree};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Longest time that the end of a process waits for the last checkpoint.
-const LAST: Duration = Duration::from_millis(1_500);
+/// Time after which the end of a process begins no more rounds for the last checkpoint.
+const LAST: Duration = Duration::from_secs(3);
+/// Time between two looks for the job.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long before the end of a process its last entries are looked for, milliseconds.
+const YOUNG_MS: i64 = 15_000;
 
 /// Checks the ledger against what was signed before, and opens its log. Returns none when this process lacks the key and must leave signing
 /// to others. Blocks the thread.
@@ -66,17 +72,37 @@ pub(super) async fn close(ctx: &Context, jobs: &Jobs, sequencer: &Arc<Sequencer>
     let Ok(runner) = Runner::new(ctx, settings, vec![step], Chance::System) else {
         return;
     };
-    let until = Instant::now() + LAST;
-    while Instant::now() < until {
-        match runner.run_due().await {
-            Ok(0) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Ok(_) => return,
-            Err(failure) => {
-                unsigned(&failure);
-                return;
-            }
-        }
+    let (until, began_ms) = (Instant::now() + LAST, ctx.clock.now_ms());
+    if let Err(failure) = last_rounds(ctx, &runner, until, began_ms).await {
+        unsigned(&failure);
     }
+}
+
+/// Takes the job, as soon as no other process has it, until a round has signed.
+async fn last_rounds(ctx: &Context, runner: &Runner, until: Instant, began_ms: i64) -> Result<(), Failure> {
+    // A process that ends before its first look for work has not added the job.
+    runner.prepare().await?;
+    while Instant::now() < until {
+        if runner.run_due().await? > 0 && ctx.store.read(move |db| is_signed(db, began_ms)).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Whether a checkpoint was signed since `began_ms` (UTC milliseconds), so that what came behind it is of others, or the newest one covers
+/// everything.
+fn is_signed(db: &mut Db, began_ms: i64) -> Result<bool, Failure> {
+    let Some(log) = ledger_tree::log(db)? else {
+        return Ok(false);
+    };
+    let Some(last) = ledger_tree::checkpoint(db, log.no)? else {
+        return Ok(false);
+    };
+    let young = before_all_of(began_ms - YOUNG_MS);
+    Ok(last.signed_ms >= began_ms
+        || last.size == ledger_tree::tree(db, log.no)?.size && ledger_tree::missing(db, log.no, &young, 1)?.is_empty())
 }
 
 fn unsigned(failure: &Failure) {

@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::audit_events;
 use crate::store::entries::EntryRow;
+use crate::store::erasures::{self, TakenOut};
 use crate::store::{Db, evidence_entries as rows};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ pub struct MadePacket {
     pub size: u64,
     /// The ids of the Patients of whom it tells.
     pub patients: Vec<String>,
+    /// What had been taken out of the store before it was read.
+    pub read_after: TakenOut,
 }
 
 /// The packet of `scope`, signed by the key of the log; none while no checkpoint covers its last entry. Blocks the thread.
@@ -63,6 +66,7 @@ pub fn make(
     terms: &PacketTerms,
 ) -> Result<Option<MadePacket>, Failure> {
     ctx.store.read_blocking(|db| {
+        let read_after = erasures::taken_out(db)?;
         let Some((checkpoint, note)) = checkpoint(db, log, terms)? else {
             return Ok(None);
         };
@@ -90,6 +94,7 @@ pub fn make(
             entries: entries.len() as u64,
             size: basis.checkpoint.size,
             patients,
+            read_after,
         }))
     })
 }

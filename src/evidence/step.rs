@@ -56,7 +56,6 @@ fn attempt(held: &HeldJob, sequencer: &Sequencer) -> Result<AttemptEnding, Failu
         return Ok(AttemptEnding::done());
     };
     let log = sequencer.signing_log(ctx)?;
-    let begun_ms = ctx.clock.now_ms();
     let terms = PacketTerms {
         asked_us: row.asked_us,
         at_note: row.at_note.clone(),
@@ -65,7 +64,7 @@ fn attempt(held: &HeldJob, sequencer: &Sequencer) -> Result<AttemptEnding, Failu
     match made {
         Ok(made) => {
             let is_kept = match made {
-                Some(packet) => keep(held, &row, packet, begun_ms)?,
+                Some(packet) => keep(held, &row, packet)?,
                 None => false,
             };
             if !is_kept {
@@ -94,8 +93,8 @@ fn is_final(fault: Fault) -> bool {
     )
 }
 
-/// Stores a packet that was begun at `begun_ms`. Returns false when a member was erased meanwhile, of whom it may tell: then it is made again.
-fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket, begun_ms: i64) -> Result<bool, Failure> {
+/// Stores a packet. Returns false when a member was erased meanwhile, of whom it may tell, or retention deleted something: then it is made again.
+fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<bool, Failure> {
     let ctx = held.ctx();
     let at_us = ctx.clock.now_us();
     let digest = sha256(&packet.bytes);
@@ -111,9 +110,9 @@ fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket, begun_ms: i64) -> R
     entry.bytes = Some(packet.bytes.len() as u64);
     let (entry_id, id) = (ctx.ids.new_id(at_us / 1000), row.id.clone());
     held.write_alone_blocking(move |db| {
-        // No erasure begins between this look and the commit.
+        // No erasure begins between this look and the commit, and no run of retention deletes anything.
         retention::lock(db)?;
-        if erasures::touched_since(db, begun_ms)? {
+        if erasures::touched_since(db, packet.read_after)? {
             return Ok(false);
         }
         if rows::made(db, &id, &figures, (&packet.bytes, &packet.patients))? {

@@ -1,13 +1,15 @@
 //! Writes the missing end entries of disclosures: after a crash, only *begun* is in the ledger.
 //!
 //! Such an end says only that the end is unknown, so that the member's data may have been disclosed. A disclosure that failed before
-//! anything could be sent gets an end as failed when the store answers again ([`close_unsent`]).
+//! anything could be sent gets an end as failed when the store answers again ([`close_unsent`]). An end that was written after the member was
+//! erased loses what leads to the member, as its beginning did.
 
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::store::ends;
+use crate::store::ends::{self, UncutEnd};
 use crate::store::entries::EntryRow;
+use crate::store::{Db, erased_entries, retention};
 use crate::telemetry::Correlation;
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
             for begun in &next.open {
                 ledger::append(db, &end(begun, "unknown"), &ids.new_id(now_us / 1000), now_us)?;
             }
+            cut(db, &next.uncut)?;
             Ok(true)
         })?;
         if !is_mine {
@@ -61,6 +64,22 @@ pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
         );
     }
     Ok(closed)
+}
+
+/// Cuts from beside these ends what an erasure or retention had cut from beside their beginnings before they were written.
+fn cut(db: &mut Db, ends: &[UncutEnd]) -> Result<(), Failure> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    if !retention::may_delete_beside_entries(db)? {
+        tracing::warn!(
+            ends = ends.len(),
+            "ends of disclosures that came after an erasure keep what leads to the member, because this role may not empty that: \
+             grant its rights again with `causeway migrate --grant`"
+        );
+        return Ok(());
+    }
+    ends.iter().try_for_each(|end| erased_entries::cut_end(db, end))
 }
 
 /// The ids of a *begun* entry and of the end that it gets if nothing is sent. They are made together, so that an end that is written by two

@@ -4,7 +4,7 @@
 //! What an entry is about may be the member, or something that leads to the member, such as a consent. Nothing here decides who is erased.
 
 use super::Db;
-use super::ends;
+use super::ends::{self, UncutEnd};
 use super::entries::{self, ENTRY, EntryRow};
 use super::evidence;
 use super::schema::{
@@ -188,11 +188,28 @@ struct Unlisted;
 struct Unchosen;
 struct Unsaid;
 
-/// Empties one entry: this server's own id of the request takes the place of a correlation id that the caller chose.
-fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
+/// Cuts from beside the end of a disclosure what was cut from beside its beginning.
+///
+/// # Errors
+/// Those of the database.
+pub fn cut_end(db: &mut Db, end: &UncutEnd) -> Result<(), Failure> {
+    match end.is_whole {
+        true => empty(db, &end.id),
+        false => take_correlation(db, &end.id),
+    }
+}
+
+/// Empties the columns beside one entry: this server's own id of the request takes the place of a correlation id that the caller chose.
+fn empty(db: &mut Db, id: &str) -> Result<(), Failure> {
     let text = "UPDATE ledger_entry SET subject = NULL, subject_salt = NULL, \
                 correlation_id = COALESCE(request_id, correlation_id), request_id = NULL WHERE id = ?";
     run(db, Statement::<Emptied>::new(text, vec![Bind::Text(id)]))?;
+    Ok(())
+}
+
+/// Empties one entry, and what its operator gave as a reason.
+fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
+    empty(db, id)?;
     let text = "UPDATE operator_note SET reason = '' WHERE entry_id = ?";
     run(db, Statement::<Unsaid>::new(text, vec![Bind::Text(id)]))?;
     Ok(())
