@@ -9,7 +9,7 @@ use crate::error::RunbookStep::{Do, Run};
 use crate::error::{
     ActWithin, ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookAbout, RunbookOwner, RunbookRow,
 };
-use crate::jobs::WorkKind;
+use crate::jobs::runbook::parked;
 use crate::store::{bulk as of_partners, bulk_runs as of_ours};
 
 /// The state of a bulk job of a partner.
@@ -238,45 +238,39 @@ pub fn states() -> Vec<RunbookRow> {
 /// The rows of the kinds of bulk work.
 pub fn work() -> Vec<RunbookRow> {
     use ActWithin::{Day, Hour};
-    let parked = |kind: &WorkKind, what| row(RunbookAbout::Work, kind.name, what);
+    let by = |procedure: &'static Procedure, row: RunbookRow| RunbookRow { procedure, ..row };
     vec![
-        parked(
-            &EXPORT,
-            (
+        by(
+            &PARKED,
+            parked(
+                &EXPORT,
                 Hour,
-                &PARKED,
                 "An export of a partner stands still. Within an hour its job is ended as failed.",
             ),
         ),
-        parked(
-            &MATCH,
-            (
+        by(
+            &PARKED,
+            parked(
+                &MATCH,
                 Hour,
-                &PARKED,
                 "A bulk match of a partner stands still. Within an hour its job is ended as failed.",
             ),
         ),
         parked(
             &END,
-            (
-                Day,
-                &PARKED,
-                "A bulk job is not ended at its deadline, and files that are over stay on the disk.",
-            ),
+            Day,
+            "A bulk job is not ended at its deadline, and files that are over stay on the disk.",
         ),
         parked(
             &GROUPS,
-            (
-                Day,
-                &PARKED,
-                "Groups of matched members are kept longer than bulk.group_days.",
-            ),
+            Day,
+            "Groups of matched members are kept longer than bulk.group_days.",
         ),
-        parked(
-            &ASK,
-            (
+        by(
+            &RUN_PARKED,
+            parked(
+                &ASK,
                 Hour,
-                &RUN_PARKED,
                 "A bulk run of ours stands still, and so do the members that it carries.",
             ),
         ),

@@ -10,13 +10,13 @@ use super::steps::JUDGE_AGAIN;
 use super::watch::WATCH;
 use crate::error::RunbookCommand::{
     AuditPacket, ExchangeClose, ExchangeList, ExchangeQuarantine, ExchangeReplay, ExchangeReplayParked, ExchangeShow,
-    ExchangeSupersede, JobsParked, JobsReplay, PartnerCheck, PartnerShow, ReviewList, Trace,
+    ExchangeSupersede, PartnerCheck, PartnerShow, ReviewList, Trace,
 };
 use crate::error::RunbookStep::{Do, Run};
 use crate::error::{
     ActWithin, ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookAbout, RunbookOwner, RunbookRow,
 };
-use crate::jobs::WorkKind;
+use crate::jobs::runbook::parked;
 
 /// It makes progress by itself.
 static WORKS: Procedure = Procedure {
@@ -160,20 +160,6 @@ static OVER: Procedure = Procedure {
     escalate: EscalateTo::Nobody,
     contact: None,
     steps: &[Run(Trace, "To see what happened, oldest first.")],
-};
-
-/// Work of exchanges is parked.
-static PARKED: Procedure = Procedure {
-    owner: RunbookOwner::Operations,
-    replay: ReplayRule::AfterCause,
-    person: PersonDecides::Operator,
-    escalate: EscalateTo::Lead,
-    contact: None,
-    steps: &[
-        Run(JobsParked, "See how its last attempt failed, and what to do next."),
-        Do("Find the cause in the log lines with the id of the job, and end it."),
-        Run(JobsReplay, "Then let it continue."),
-    ],
 };
 
 /// The job of one exchange is parked.
@@ -351,48 +337,35 @@ pub fn states() -> Vec<RunbookRow> {
 
 /// The rows of the kinds of work of exchanges.
 pub fn work() -> Vec<RunbookRow> {
-    use ActWithin::Day;
-    let parked = |kind: &WorkKind, what| row(RunbookAbout::Work, kind.name, what);
+    use ActWithin::{Day, Hour};
     vec![
-        parked(
-            &EXCHANGE,
-            (
+        RunbookRow {
+            procedure: &EXCHANGE_PARKED,
+            ..parked(
+                &EXCHANGE,
                 Day,
-                &EXCHANGE_PARKED,
                 "An exchange is parked: nothing more is asked for this member.",
-            ),
-        ),
+            )
+        },
         parked(
             &TAKE_BACK,
-            (
-                ActWithin::Hour,
-                &PARKED,
-                "What an exchange began at the partner is still there, and so is what it stored under a revoked consent.",
-            ),
+            Hour,
+            "What an exchange began at the partner is still there, and so is what it stored under a revoked consent.",
         ),
         parked(
             &ASK_AGAIN,
-            (
-                Day,
-                &PARKED,
-                "A partner is not asked again each quarter, or for late claims.",
-            ),
+            Day,
+            "A partner is not asked again each quarter, or for late claims.",
         ),
         parked(
             &WATCH,
-            (
-                ActWithin::Hour,
-                &PARKED,
-                "Nobody looks for exchanges whose work was lost: they may wait for ever.",
-            ),
+            Hour,
+            "Nobody looks for exchanges whose work was lost: they may wait for ever.",
         ),
         parked(
             &JUDGE_AGAIN,
-            (
-                Day,
-                &PARKED,
-                "What is in quarantine is not judged again after an upgrade.",
-            ),
+            Day,
+            "What is in quarantine is not judged again after an upgrade.",
         ),
     ]
 }
