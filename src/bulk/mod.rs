@@ -18,4 +18,5 @@ pub mod manifest;
 pub mod opened;
 pub mod range;
 pub mod receipt;
+pub mod runbook;
 mod shares;

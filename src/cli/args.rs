@@ -85,6 +85,8 @@ pub enum Command {
     Durability,
     /// List all faults: what happened, what to do, who does it
     Faults,
+    /// Show what to do about a fault, a state or parked work: who owns it, the steps, whether a replay is safe
+    Runbook(super::runbook::RunbookArgs),
     /// Show whether this build can kill itself at named points, which only tests use
     Failpoints(super::failpoints::FailpointsArgs),
     /// Show the states, moves, steps and retries of an exchange

@@ -53,6 +53,7 @@ pub mod restore;
 pub mod retention;
 pub mod review;
 mod review_table;
+pub mod runbook;
 pub mod sandbox_partner;
 pub mod serve;
 mod short;
@@ -115,6 +116,7 @@ fn dispatch(cli: &Cli, more: &[String], out: &mut Out) -> Result<Exit, Failure> 
     let cwd = std::env::current_dir().map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     match &cli.command {
         Command::Faults => Ok(faults::run(out)),
+        Command::Runbook(args) => runbook::run(args, out),
         Command::Failpoints(args) => Ok(failpoints::run(*args, out)),
         Command::Completions(args) => Ok(completions::run(args, Cli::command(), out)),
         Command::Man(args) => manual::run(args, Cli::command(), &cwd, out),

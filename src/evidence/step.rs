@@ -4,7 +4,8 @@ use super::make::{MadePacket, PacketTerms, make};
 use super::scope::PacketScope;
 use crate::audit::sequencer::Sequencer;
 use crate::audit::{Action, Actor, LedgerEvent, Object, ledger};
-use crate::error::{Failure, Fault};
+use crate::error::{ActWithin, Failure, Fault, RunbookRow};
+use crate::jobs::runbook::parked;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
 use crate::secret::{hex, sha256};
 use crate::store::evidence::{self as rows, MadeFigures, PacketRow, WAITING};
@@ -22,6 +23,15 @@ pub static EVIDENCE_PACKET: WorkKind = WorkKind {
     renews: true,
     safe_because: "a packet takes its bytes once, while it waits for them",
 };
+
+/// What people do when it is parked.
+pub fn runbook() -> RunbookRow {
+    parked(
+        &EVIDENCE_PACKET,
+        ActWithin::Day,
+        "An evidence packet that was asked for is not made. The evidence itself is in the ledger.",
+    )
+}
 
 /// Time until a checkpoint is looked for again, milliseconds; one is signed each four seconds while there is news.
 const AGAIN_MS: i64 = 500;

@@ -2,8 +2,9 @@
 
 use super::run::run;
 use super::time;
-use crate::error::Failure;
+use crate::error::{ActWithin, Failure, RunbookRow};
 use crate::ids::before_all_of;
+use crate::jobs::runbook::parked;
 use crate::jobs::sweeps::Sweep;
 use crate::jobs::{HeldJob, JobStep, Priority, WorkKind};
 use crate::keeping::{DataKind, table};
@@ -25,6 +26,15 @@ pub static RETENTION: WorkKind = WorkKind {
 const BEHIND_MS: i64 = 35 * 86_400_000;
 /// Each time as much has passed, all entries are looked at again, milliseconds.
 const ALL_MS: i64 = 30 * 86_400_000;
+
+/// What people do when it is parked.
+pub fn runbook() -> RunbookRow {
+    parked(
+        &RETENTION,
+        ActWithin::Day,
+        "Evidence whose period is over is not deleted, so that it is kept for longer than was promised.",
+    )
+}
 
 /// The step of [`RETENTION`].
 pub fn step() -> Arc<dyn JobStep> {

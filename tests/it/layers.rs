@@ -12,6 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["dev"],
     &["http"],
+    &["runbook"],
     &["controls"],
     &["evidence"],
     &["ops"],

@@ -94,6 +94,7 @@ mod review;
 mod review_race;
 mod revoked_answers;
 mod revoked_streams;
+mod runbook;
 mod sandbox_partner;
 mod schema;
 mod search_fuzz;

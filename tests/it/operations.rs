@@ -60,6 +60,8 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/ops/v1/policies/acts/{id}/approve", &["admin"]),
     ("POST", "/ops/v1/policies/acts/{id}/withdraw", &["admin"]),
     ("GET", "/ops/v1/faults", ALL),
+    ("GET", "/ops/v1/runbook", ALL),
+    ("GET", "/ops/v1/runbook/{id}", ALL),
     ("GET", "/ops/v1/states", ALL),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
@@ -222,6 +224,7 @@ impl Scene {
             path if path.starts_with("/members/") => self.patient.clone(),
             path if path.starts_with("/reviews/") => self.review.clone(),
             path if path.starts_with("/fhir/AuditEvent/") => self.entry.clone(),
+            path if path.starts_with("/runbook/") => Fault::StoreUnavailable.code().to_owned(),
             _ => "nobody".to_owned(),
         };
         let path = route.path.replace("{id:.+}", &own).replace("{id}", &own);

@@ -42,6 +42,8 @@ pub enum OpsCall {
     PolicyApprove,
     PolicyWithdraw,
     Faults,
+    Runbook,
+    RunbookEntry,
     States,
     Jobs,
     BulkJobs,

@@ -129,6 +129,8 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::PolicyApprove => policy_acts::approve(asked).await,
         OpsCall::PolicyWithdraw => policy_acts::withdraw(asked).await,
         OpsCall::Faults => registries::faults(),
+        OpsCall::Runbook => registries::runbook(asked),
+        OpsCall::RunbookEntry => registries::runbook_entry(asked),
         OpsCall::States => exchanges::state_tables(),
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,

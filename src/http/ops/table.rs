@@ -268,6 +268,8 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "Withdraws an act that does not decide yet; returns the act",
         ),
         get("/ops/v1/faults", Faults, EVERY_ROLE, "The table of faults"),
+        list("/ops/v1/runbook", Runbook, EVERY_ROLE, &["about"], "The runbook"),
+        get("/ops/v1/runbook/{id}", RunbookEntry, EVERY_ROLE, "One entry of it"),
         get(
             "/ops/v1/states",
             States,
