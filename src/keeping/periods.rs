@@ -1,6 +1,6 @@
 //! The periods in force, as values and as a text with one content hash.
 
-use super::table::{DataKind, KINDS, PeriodRule, PeriodUnit};
+use super::table::{DataKind, KIND_COUNT, KINDS, PeriodRule, PeriodUnit};
 use crate::secret::{hex, sha256};
 use chrono::{DateTime, Months, Utc};
 use std::fmt;
@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// How long each kind of data is kept. A kind whose period nobody chooses has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Periods([i64; KINDS.len()]);
+pub struct Periods([i64; KIND_COUNT]);
 
 /// Why periods cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl fmt::Display for PeriodFault {
 
 impl Default for Periods {
     fn default() -> Periods {
-        let mut numbers = [0; KINDS.len()];
+        let mut numbers = [0; KIND_COUNT];
         for (number, row) in numbers.iter_mut().zip(KINDS) {
             *number = row.kind.rule().map_or(0, |rule| rule.default);
         }

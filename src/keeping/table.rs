@@ -115,6 +115,10 @@ macro_rules! kinds {
             $(#[doc = $what] $name,)+
         }
 
+        /// The number of kinds. Types take it from here and not from the table: an optimized build reads all types to call a function of this
+        /// crate in a constant, and the table calls some.
+        pub const KIND_COUNT: usize = [$($code),+].len();
+
         /// The table, in the order of the codes.
         pub const KINDS: &[KindRow] = &[$(KindRow {
             kind: DataKind::$name,
