@@ -72,6 +72,7 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
             "consent",
             "retry",
             "escalation",
+            "retention",
             "error-texts",
             "dialects"
         ],
