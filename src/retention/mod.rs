@@ -1,7 +1,8 @@
 //! Retention: deletes what was kept long enough, proves it in the ledger, and keeps what a legal hold names.
 //!
 //! How long what is kept stands in [`crate::keeping`], and which policy says otherwise is told by [`in_force()`]. What is deleted and the entry
-//! that proves it are one transaction, in which holds are looked at once more. Time is that of [`time`], which nobody can set forward at once. Nothing else deletes evidence.
+//! that proves it are one transaction, in which holds are looked at once more. Time is that of [`time`], which nobody can set forward at once.
+//! Nothing else deletes evidence.
 
 pub mod hold;
 mod in_force;

@@ -33,7 +33,7 @@ const fn turn(kind: DataKind, evidence: EvidenceKind, rows: i64) -> Turn {
 }
 
 /// In the order in which they are deleted: what names something else goes before it.
-const TURNS: [Turn; 8] = [
+const TURNS: [Turn; 9] = [
     // A record that was received may have many pieces.
     turn(DataKind::Received, EvidenceKind::Received, 10),
     turn(DataKind::Runs, EvidenceKind::Runs, 10),
@@ -42,6 +42,8 @@ const TURNS: [Turn; 8] = [
     turn(DataKind::Consents, EvidenceKind::Consents, 200),
     turn(DataKind::Decisions, EvidenceKind::Decisions, 200),
     turn(DataKind::Checkpoints, EvidenceKind::Checkpoints, 500),
+    // A packet may have many pieces.
+    turn(DataKind::Packets, EvidenceKind::Packets, 10),
     turn(DataKind::Ledger, EvidenceKind::Ledger, 500),
 ];
 

@@ -284,11 +284,30 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about. Call it while the entries can still be opened.
+/// Erases the bytes of these packets, whose time is over; their rows stay. Returns how many of them had any.
 ///
 /// # Errors
 /// Those of the database.
-pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
+pub fn expire(db: &mut Db, packets: &[String]) -> Result<usize, Failure> {
+    let mut gone = 0;
+    for some in packets.chunks(super::many::ROWS) {
+        let made = evidence_packet::table
+            .filter(evidence_packet::id.eq_any(some))
+            .filter(evidence_packet::state.eq(MADE));
+        gone += diesel::update(made)
+            .set(evidence_packet::state.eq(ERASED))
+            .execute(db)?;
+    }
+    empty(db, packets)?;
+    Ok(gone)
+}
+
+/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about, but of those that are `held`. Call it while the
+/// entries can still be opened.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_told(db: &mut Db, entries: &[String], held: &[String]) -> Result<(), Failure> {
     for some in entries.chunks(super::many::ROWS) {
         let about: Vec<Option<String>> = ledger_entry::table
             .filter(ledger_entry::id.eq_any(some))
@@ -297,11 +316,12 @@ pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
             .distinct()
             .load(db)?;
         let about: Vec<String> = about.into_iter().flatten().collect();
-        let packets: Vec<String> = evidence_member::table
+        let mut packets: Vec<String> = evidence_member::table
             .filter(evidence_member::patient_id.eq_any(&about))
             .select(evidence_member::packet_id)
             .distinct()
             .load(db)?;
+        packets.retain(|packet| !held.contains(packet));
         empty(db, &packets)?;
     }
     Ok(())

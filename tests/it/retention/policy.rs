@@ -7,6 +7,8 @@ use causeway::keeping::table::{DataKind, JOB, KINDS};
 use causeway::ops::policy_kinds;
 use causeway::ops::retention::whole;
 use causeway::policy::{self, ActivationWish, NewVersion, PolicyHand, PolicyKind, Version};
+use causeway::retention::hold::{self, HeldTarget, HoldActor};
+use causeway::telemetry::Correlation;
 
 /// From 2026-01-01 to 2033-01-01: seven years with two leap days.
 const SEVEN_YEARS: i64 = 2_557 * DAY;
@@ -145,4 +147,41 @@ fn a_policy_that_waits_for_a_second_person_or_was_changed_in_the_store_deletes_n
     let run = causeway::retention::run::now(&bed.ctx).map(drop);
     assert_eq!(run.expect_err("damaged").fault(), Fault::StoreDamaged);
     assert_eq!((bed.left_of("ana"), bed.deleted()), (Bed::all(), Vec::new()));
+}
+
+#[test]
+fn packets_have_a_clock_of_their_own_and_holds_keep_them() {
+    let bed = Bed::new();
+    let (kept, _) = (bed.fill("ana"), bed.fill("ben"));
+    bed.run();
+    let short = text(10).replace("packets 10", "packets 1");
+    let version = import(&bed, "packets", &short).expect("imported");
+    put_in_force(&bed, "packets");
+    let case = "INSERT INTO evidence_case_item (case_id, item, kind, entry_id, added_by, added_ms)";
+    bed.sql(&format!("{case} VALUES ('case-1', '{kept}', 'exchange', 'e', 'o', 1)"));
+    bed.sql(&format!(
+        "UPDATE evidence_packet SET kind = 'case', subject = 'case-1' WHERE subject = '{kept}'"
+    ));
+    let by = HoldActor::new("uid-1".into(), "host", "a subpoena", Correlation::internal("c".into()));
+    let write = hold::place(&bed.ctx, HeldTarget::Exchange(kept), None, by.expect("a reason"));
+    let id = bed.ctx.store.write_blocking(write).expect("placed");
+    bed.ctx.clock.advance_ms(366 * DAY);
+    bed.run();
+    assert_eq!(bed.deleted(), [("packets".to_owned(), 1)], "ben's, and nothing else");
+    assert_eq!(
+        bed.number("SELECT count(*) FROM evidence_member WHERE patient_id = 'ana'"),
+        1
+    );
+    let entry = &bed.entries("retention.deleted")[0];
+    assert_eq!(entry["policy_version"], version.version.as_str(), "{entry}");
+    let by = HoldActor::new("uid-1".into(), "host", "closed", Correlation::internal("c".into()));
+    let write = hold::release(&bed.ctx, id, by.expect("a reason"));
+    bed.ctx.store.write_blocking(write).expect("released");
+    bed.ctx.clock.advance_ms(DAY);
+    bed.run();
+    assert_eq!(bed.number("SELECT count(*) FROM evidence_piece"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM evidence_packet WHERE state = 'erased'"),
+        2
+    );
 }
