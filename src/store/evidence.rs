@@ -46,6 +46,7 @@ pub struct PacketRow {
     pub bytes: Option<i64>,
     pub sha256: Option<String>,
     pub made_ms: Option<i64>,
+    pub with_phi: i64,
 }
 
 /// A row of `evidence_member`.
@@ -103,7 +104,7 @@ pub fn page(db: &mut Db, after: &str, limit: i64) -> Result<Vec<PacketRow>, Fail
         .load(db)?)
 }
 
-/// Returns the newest packet of a kind and subject that was made.
+/// Returns the newest packet of a kind and subject that was made, of those that open no values.
 ///
 /// # Errors
 /// Those of the database.
@@ -112,6 +113,7 @@ pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow
         .filter(evidence_packet::subject.eq(subject))
         .filter(evidence_packet::kind.eq(kind))
         .filter(evidence_packet::state.eq(MADE))
+        .filter(evidence_packet::with_phi.eq(0))
         .order(evidence_packet::id.desc())
         .select(PacketRow::as_select())
         .first(db)
@@ -249,8 +251,8 @@ pub fn correlations(db: &mut Db) -> Result<Vec<String>, Failure> {
     Ok(asked.into_iter().flatten().chain(grouped).collect())
 }
 
-/// Takes a correlation id out of packets and cases: the bytes of the packets about it, and of those of cases that have it, are erased; in a case
-/// the id of the entry that added it takes its place.
+/// Takes a correlation id out of packets and cases: the bytes of the packets about it, of those of cases that have it, and of all that open
+/// values, are erased; in a case the id of the entry that added it takes its place.
 ///
 /// # Errors
 /// Those of the database.
@@ -266,6 +268,13 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
             .set(evidence_packet::subject.eq(None::<String>))
             .execute(db)?;
     }
+    // Opened values may have it in a packet about something else.
+    let opened: Vec<String> = evidence_packet::table
+        .filter(evidence_packet::with_phi.eq(1))
+        .filter(evidence_packet::state.eq(MADE))
+        .select(evidence_packet::id)
+        .load(db)?;
+    empty(db, &opened)?;
     let cases: Vec<String> = evidence_case_item::table
         .filter(evidence_case_item::item.eq(id))
         .select(evidence_case_item::case_id)

@@ -146,7 +146,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "/ops/v1/packets",
             PacketAsk,
             AUDITOR,
-            "a reason, and one of exchange, correlation, member, member_number, case, or from and to; if needed checkpoint,",
+            "a reason, and one of exchange, correlation, member, member_number, case, or from and to; if needed checkpoint, with_phi,",
             "Asks for an evidence packet (202)",
         ),
         get(
