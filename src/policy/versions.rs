@@ -121,7 +121,8 @@ pub struct NewVersion<'a> {
 /// Adds a version from a text.
 ///
 /// # Errors
-/// [`Fault::PolicyInvalid`] with the number of the wrong line, or for a text that is too long; [`Fault::PolicyFixed`] for a kind whose rules are code; those of the store.
+/// [`Fault::PolicyInvalid`] with the number of the wrong line, or for a text that is too long; [`Fault::PolicyFixed`] for a kind whose rules are
+/// code; those of the store.
 pub fn import(ctx: &Context, table: KindTable, new: &NewVersion<'_>, hand: &PolicyHand) -> Result<Version, Failure> {
     let (kind, name) = (new.kind, new.name.trim());
     let wrong_name = |remedy: &'static str| Failure::new(Fault::PolicyInvalid).at("--name").remedy(remedy);

@@ -113,7 +113,7 @@ pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow
         .filter(evidence_packet::subject.eq(subject))
         .filter(evidence_packet::kind.eq(kind))
         .filter(evidence_packet::state.eq(MADE))
-        .filter(evidence_packet::with_phi.eq(0))
+        .filter(evidence_packet::with_phi.eq(0_i64))
         .order(evidence_packet::id.desc())
         .select(PacketRow::as_select())
         .first(db)
@@ -270,7 +270,7 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
     }
     // Opened values may have it in a packet about something else.
     let opened: Vec<String> = evidence_packet::table
-        .filter(evidence_packet::with_phi.eq(1))
+        .filter(evidence_packet::with_phi.eq(1_i64))
         .filter(evidence_packet::state.eq(MADE))
         .select(evidence_packet::id)
         .load(db)?;
