@@ -189,16 +189,20 @@ pub fn failed(db: &mut Db, id: &str, fault: &str, now_ms: i64) -> Result<bool, F
 /// # Errors
 /// [`Fault::StoreDamaged`] when a piece is missing; those of the database.
 pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
-    let pieces: Vec<Vec<u8>> = evidence_piece::table
-        .filter(evidence_piece::packet_id.eq(&row.id))
-        .order(evidence_piece::no)
-        .select(evidence_piece::content)
-        .load(db)?;
-    let bytes = pieces.concat();
+    let bytes = bytes_of(db, &row.id)?;
     match i64::try_from(bytes.len()).ok() == row.bytes {
         true => Ok(bytes),
         false => Err(Failure::new(Fault::StoreDamaged).because("an evidence packet lacks a piece")),
     }
+}
+
+fn bytes_of(db: &mut Db, packet_id: &str) -> Result<Vec<u8>, Failure> {
+    let pieces: Vec<Vec<u8>> = evidence_piece::table
+        .filter(evidence_piece::packet_id.eq(packet_id))
+        .order(evidence_piece::no)
+        .select(evidence_piece::content)
+        .load(db)?;
+    Ok(pieces.concat())
 }
 
 /// Erases the bytes of all packets that tell of a Patient; their rows stay, without the Patient's id. Returns how many they were.
@@ -251,8 +255,8 @@ pub fn correlations(db: &mut Db) -> Result<Vec<String>, Failure> {
     Ok(asked.into_iter().flatten().chain(grouped).collect())
 }
 
-/// Takes a correlation id out of packets and cases: the bytes of the packets about it, of those of cases that have it, and of all that open
-/// values, are erased; in a case the id of the entry that added it takes its place.
+/// Takes a correlation id out of packets and cases: the bytes of the packets about it, of those of cases that have it, and of those that
+/// open values and have it among them, are erased; in a case the id of the entry that added it takes its place.
 ///
 /// # Errors
 /// Those of the database.
@@ -274,7 +278,13 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
         .filter(evidence_packet::state.eq(MADE))
         .select(evidence_packet::id)
         .load(db)?;
-    empty(db, &opened)?;
+    for packet in opened {
+        let bytes = bytes_of(db, &packet)?;
+        let has_it = !id.is_empty() && bytes.windows(id.len()).any(|part| part == id.as_bytes());
+        if has_it {
+            empty(db, &[packet])?;
+        }
+    }
     let cases: Vec<String> = evidence_case_item::table
         .filter(evidence_case_item::item.eq(id))
         .select(evidence_case_item::case_id)

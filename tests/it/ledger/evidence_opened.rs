@@ -89,24 +89,22 @@ async fn opened_values_are_for_who_may_see_values_and_each_look_is_an_entry() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_correlation_id_is_erased_packets_that_open_values_go_too() {
     let mut served = Served::start().await;
-    let (_, by_member) = served.packet("member.tar", &[&served.exchange, "--with-phi"]);
+    let (_, by_exchange) = served.packet("exchange.tar", &[&served.exchange, "--with-phi"]);
     assert_eq!(served.payer.terminate(), Some(0), "{}", served.payer.log());
     let mut db = served.payer.db();
     let pieces = |served: &Served, told: &Value| {
         let id = told["id"].as_str().expect("an id");
         served.payer.count(&format!("evidence_piece WHERE packet_id = '{id}'"))
     };
-    assert!(pieces(&served, &by_member) > 0);
+    assert!(pieces(&served, &by_exchange) > 0);
     evidence::erase_correlation(&mut db, "a-number-of-somebody").expect("erased");
-    assert_eq!(
-        pieces(&served, &by_member),
-        0,
-        "opened values may have any correlation id"
-    );
+    assert!(pieces(&served, &by_exchange) > 0, "it does not have this one");
+    evidence::erase_correlation(&mut db, &served.correlation).expect("erased");
+    assert_eq!(pieces(&served, &by_exchange), 0);
     let left = served.stderr(&[
         "evidence",
         "get",
-        by_member["id"].as_str().expect("an id"),
+        by_exchange["id"].as_str().expect("an id"),
         "--out",
         "gone.tar",
         "--reason",
