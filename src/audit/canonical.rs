@@ -191,6 +191,11 @@ pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
     hex(&digest_of(field, &Mac::new(entry_secret), value))
 }
 
+/// The same from the salt of the field, for who has no secret of the entry.
+pub fn salted_commitment(field: &str, salt: &[u8; 32], value: &str) -> String {
+    hex(&sha256_of(&[DOMAIN, field.as_bytes(), salt, value.as_bytes()]))
+}
+
 const DOMAIN: &[u8] = b"px-audit-v1";
 
 pub(super) fn digest_of(field: &str, salts: &Mac, value: &str) -> [u8; 32] {

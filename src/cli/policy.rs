@@ -19,9 +19,6 @@ use crate::terminal::{Exit, Out};
 use serde_json::json;
 use std::path::Path;
 
-/// Largest text of a policy.
-const TEXT_MOST: u64 = 1 << 20;
-
 impl PolicyReason {
     fn hand(&self, asker: &CommandAsker) -> Result<PolicyHand, Failure> {
         hand(asker, self.operator.as_deref(), Some(&self.reason))
@@ -234,7 +231,7 @@ fn read(path: &Path) -> Result<String, Failure> {
             .at(path.display().to_string())
             .because(cause)
     };
-    let long = std::fs::metadata(path).map_err(unreadable)?.len() > TEXT_MOST;
+    let long = std::fs::metadata(path).map_err(unreadable)?.len() > policy::TEXT_BYTES as u64;
     if long {
         return Err(
             Failure::new(Fault::PolicyInvalid).remedy("Name a file with the text of a policy; this file is too large.")

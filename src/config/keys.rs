@@ -237,6 +237,8 @@ keys! {
 
     RETENTION_LEDGER_YEARS: i64 = key("retention.ledger_years", period(&table::LEDGER), "10",
         "Years for which values and salts behind the commitments of ledger entries are kept, and the look-up of entries by member. Entries and their tree stay.");
+    RETENTION_PACKET_YEARS: i64 = key("retention.packet_years", period(&table::PACKETS), "10",
+        "Years for which an evidence packet is kept after it was made. It goes earlier with what it tells of.");
     RETENTION_DECISION_YEARS: i64 = key("retention.decision_years", period(&table::DECISIONS), "10",
         "Years for which match decisions are kept.");
     RETENTION_CONSENT_YEARS: i64 = key("retention.consent_years", period(&table::CONSENTS), "10",

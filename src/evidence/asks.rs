@@ -13,6 +13,17 @@ use crate::security::Operator;
 use crate::store::evidence::{self as rows, ERASED, FAILED, PacketRow, WAITING};
 use crate::store::{Db, ledger_tree};
 
+/// What the entry says of a packet that is asked for with personal values.
+const WITH_PHI: &str = "with-phi";
+
+/// What the ledger says that somebody looks at who takes this packet.
+pub fn look_at(row: &PacketRow) -> &'static str {
+    match row.with_phi {
+        0 => "evidence",
+        _ => "evidence-with-phi",
+    }
+}
+
 /// Returns the write that asks for a packet; it returns the id of the packet. Ring the bell of the context after the commit.
 ///
 /// # Errors
@@ -44,6 +55,7 @@ pub fn ask(
             bytes: None,
             sha256: None,
             made_ms: None,
+            with_phi: i64::from(asked.with_phi),
         };
         rows::ask(db, &row)?;
         let job = NewJob {
@@ -63,6 +75,7 @@ pub fn ask(
             },
             _ => packet_object(&id),
         });
+        entry.outcome.reason = asked.with_phi.then_some(WITH_PHI);
         entry.note = Some(OperatorNote {
             operator: by.operator.clone(),
             reason: by.reason.clone(),

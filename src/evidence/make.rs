@@ -5,6 +5,7 @@
 use super::entry::EvidenceEntry;
 use super::figures::{files, lines, requests};
 use super::gathered::{Gathered, gather};
+use super::opened::opened as opened_values;
 use super::report::EvidenceReport;
 use super::scope::PacketScope;
 use super::timeline::timeline;
@@ -37,6 +38,8 @@ pub struct PacketTerms {
     pub asked_us: i64,
     /// The checkpoint at which it is made, instead of the newest one; then it has what that covers.
     pub at_note: Option<String>,
+    /// Whether it opens the personal values of its entries.
+    pub with_phi: bool,
 }
 
 /// A packet.
@@ -74,7 +77,16 @@ pub fn make(
         let Some((found, entries)) = basis.covered(db, scope, terms)? else {
             return Ok(None);
         };
-        let (told, patients) = basis.files(db, (&found, &entries), scope, ctx)?;
+        let (mut told, mut patients) = basis.files(db, (&found, &entries), scope, ctx)?;
+        let mut opened = None;
+        if terms.with_phi {
+            let values = opened_values(db, &entries)?;
+            opened = Some(values.count);
+            told.push(values.file);
+            patients.extend(values.patients);
+            patients.sort_unstable();
+            patients.dedup();
+        }
         let manifest = PacketManifest {
             schema: SCHEMA.to_owned(),
             software: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -83,6 +95,7 @@ pub fn make(
             scope: scope.told(),
             as_of: rfc3339_ms(basis.as_of_ms),
             entries: entries.len() as u64,
+            opened,
             files: told.iter().map(ListedFile::from).collect(),
         };
         let manifest = manifest.bytes().ok_or(Fault::Internal)?;

@@ -69,6 +69,7 @@ fn attempt(held: &HeldJob, sequencer: &Sequencer) -> Result<AttemptEnding, Failu
     let terms = PacketTerms {
         asked_us: row.asked_us,
         at_note: row.at_note.clone(),
+        with_phi: row.with_phi != 0,
     };
     let made = PacketScope::of(&row).and_then(|scope| make(ctx, &log, &scope, &terms));
     match made {

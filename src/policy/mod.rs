@@ -26,4 +26,4 @@ pub use kind::{
 pub use shadow::{ShadowReport, report, start_shadow, stop_shadow};
 pub use standing::VersionState;
 pub use survivorship::{adopt, survivorship};
-pub use versions::{NewVersion, Version, all, find, find_in, import, in_force, keep_built_in, list};
+pub use versions::{NewVersion, TEXT_BYTES, Version, all, find, find_in, import, in_force, keep_built_in, list};

@@ -1,5 +1,6 @@
 //! The job that deletes what is due, once a day in one process.
 
+use super::in_force::in_force;
 use super::run::run;
 use super::time;
 use crate::error::{ActWithin, Failure, RunbookRow};
@@ -59,7 +60,9 @@ fn turn(held: &HeldJob, looked: &Mutex<Option<i64>>) -> Result<(), Failure> {
         // What this role may not delete is looked at again, once it may.
         return Ok(());
     }
-    let before_ms = held.ctx().keeping.before_ms(DataKind::Ledger, now_ms);
+    let (configured, wall_ms) = (&held.ctx().keeping, clock.now_ms());
+    let periods = held.ctx().store.read_blocking(|db| in_force(db, configured, wall_ms))?;
+    let before_ms = periods.before_ms(DataKind::Ledger, now_ms);
     let next = before_all_of(before_ms.unwrap_or(0).saturating_sub(BEHIND_MS));
     // A hold that was released meanwhile wants all of them to be looked at.
     held.write_blocking(move |db| match rows::clock(db)?.from_id == after {

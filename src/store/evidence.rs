@@ -46,6 +46,7 @@ pub struct PacketRow {
     pub bytes: Option<i64>,
     pub sha256: Option<String>,
     pub made_ms: Option<i64>,
+    pub with_phi: i64,
 }
 
 /// A row of `evidence_member`.
@@ -103,7 +104,7 @@ pub fn page(db: &mut Db, after: &str, limit: i64) -> Result<Vec<PacketRow>, Fail
         .load(db)?)
 }
 
-/// Returns the newest packet of a kind and subject that was made.
+/// Returns the newest packet of a kind and subject that was made, of those that open no values.
 ///
 /// # Errors
 /// Those of the database.
@@ -112,6 +113,7 @@ pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow
         .filter(evidence_packet::subject.eq(subject))
         .filter(evidence_packet::kind.eq(kind))
         .filter(evidence_packet::state.eq(MADE))
+        .filter(evidence_packet::with_phi.eq(0_i64))
         .order(evidence_packet::id.desc())
         .select(PacketRow::as_select())
         .first(db)
@@ -187,16 +189,20 @@ pub fn failed(db: &mut Db, id: &str, fault: &str, now_ms: i64) -> Result<bool, F
 /// # Errors
 /// [`Fault::StoreDamaged`] when a piece is missing; those of the database.
 pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
-    let pieces: Vec<Vec<u8>> = evidence_piece::table
-        .filter(evidence_piece::packet_id.eq(&row.id))
-        .order(evidence_piece::no)
-        .select(evidence_piece::content)
-        .load(db)?;
-    let bytes = pieces.concat();
+    let bytes = bytes_of(db, &row.id)?;
     match i64::try_from(bytes.len()).ok() == row.bytes {
         true => Ok(bytes),
         false => Err(Failure::new(Fault::StoreDamaged).because("an evidence packet lacks a piece")),
     }
+}
+
+fn bytes_of(db: &mut Db, packet_id: &str) -> Result<Vec<u8>, Failure> {
+    let pieces: Vec<Vec<u8>> = evidence_piece::table
+        .filter(evidence_piece::packet_id.eq(packet_id))
+        .order(evidence_piece::no)
+        .select(evidence_piece::content)
+        .load(db)?;
+    Ok(pieces.concat())
 }
 
 /// Erases the bytes of all packets that tell of a Patient; their rows stay, without the Patient's id. Returns how many they were.
@@ -249,8 +255,8 @@ pub fn correlations(db: &mut Db) -> Result<Vec<String>, Failure> {
     Ok(asked.into_iter().flatten().chain(grouped).collect())
 }
 
-/// Takes a correlation id out of packets and cases: the bytes of the packets about it, and of those of cases that have it, are erased; in a case
-/// the id of the entry that added it takes its place.
+/// Takes a correlation id out of packets and cases: the bytes of the packets about it, of those of cases that have it, and of those that
+/// open values and have it among them, are erased; in a case the id of the entry that added it takes its place.
 ///
 /// # Errors
 /// Those of the database.
@@ -265,6 +271,19 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
         diesel::update(evidence_packet::table.filter(evidence_packet::id.eq_any(some)))
             .set(evidence_packet::subject.eq(None::<String>))
             .execute(db)?;
+    }
+    // Opened values may have it in a packet about something else.
+    let opened: Vec<String> = evidence_packet::table
+        .filter(evidence_packet::with_phi.eq(1_i64))
+        .filter(evidence_packet::state.eq(MADE))
+        .select(evidence_packet::id)
+        .load(db)?;
+    for packet in opened {
+        let bytes = bytes_of(db, &packet)?;
+        let has_it = !id.is_empty() && bytes.windows(id.len()).any(|part| part == id.as_bytes());
+        if has_it {
+            empty(db, &[packet])?;
+        }
     }
     let cases: Vec<String> = evidence_case_item::table
         .filter(evidence_case_item::item.eq(id))
@@ -284,11 +303,30 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about. Call it while the entries can still be opened.
+/// Erases the bytes of these packets, whose time is over; their rows stay. Returns how many of them had any.
 ///
 /// # Errors
 /// Those of the database.
-pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
+pub fn expire(db: &mut Db, packets: &[String]) -> Result<usize, Failure> {
+    let mut gone = 0;
+    for some in packets.chunks(super::many::ROWS) {
+        let made = evidence_packet::table
+            .filter(evidence_packet::id.eq_any(some))
+            .filter(evidence_packet::state.eq(MADE));
+        gone += diesel::update(made)
+            .set(evidence_packet::state.eq(ERASED))
+            .execute(db)?;
+    }
+    empty(db, packets)?;
+    Ok(gone)
+}
+
+/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about, but of those that are `held`. Call it while the
+/// entries can still be opened.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_told(db: &mut Db, entries: &[String], held: &[String]) -> Result<(), Failure> {
     for some in entries.chunks(super::many::ROWS) {
         let about: Vec<Option<String>> = ledger_entry::table
             .filter(ledger_entry::id.eq_any(some))
@@ -297,11 +335,12 @@ pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
             .distinct()
             .load(db)?;
         let about: Vec<String> = about.into_iter().flatten().collect();
-        let packets: Vec<String> = evidence_member::table
+        let mut packets: Vec<String> = evidence_member::table
             .filter(evidence_member::patient_id.eq_any(&about))
             .select(evidence_member::packet_id)
             .distinct()
             .load(db)?;
+        packets.retain(|packet| !held.contains(packet));
         empty(db, &packets)?;
     }
     Ok(())

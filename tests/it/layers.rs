@@ -73,6 +73,7 @@ const PURE: &[&str] = &[
     "audit/packet/archive.rs",
     "audit/packet/check.rs",
     "audit/packet/manifest.rs",
+    "audit/packet/opened.rs",
     "audit/packet/proofs.rs",
     "audit/tree.rs",
     "audit/tree/edge.rs",

@@ -55,6 +55,9 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/partners", &["admin"]),
     ("GET", "/ops/v1/policies", &["admin"]),
     ("GET", "/ops/v1/policies/acts", &["admin"]),
+    ("GET", "/ops/v1/policies/replay", &["auditor", "admin"]),
+    ("GET", "/ops/v1/policies/compare", &["auditor", "admin"]),
+    ("POST", "/ops/v1/policies/import", &["admin"]),
     ("POST", "/ops/v1/policies/activate", &["admin"]),
     ("POST", "/ops/v1/policies/rollback", &["admin"]),
     ("POST", "/ops/v1/policies/acts/{id}/approve", &["admin"]),
@@ -228,9 +231,11 @@ impl Scene {
             _ => "nobody".to_owned(),
         };
         let path = route.path.replace("{id:.+}", &own).replace("{id}", &own);
-        match route.path.ends_with("/disclosures") {
-            true => format!("{path}?member={}", self.patient),
-            false => path,
+        match route.path {
+            "/ops/v1/disclosures" => format!("{path}?member={}", self.patient),
+            "/ops/v1/policies/replay" => format!("{path}?id={}&version=balanced", id("decision_id")),
+            "/ops/v1/policies/compare" => format!("{path}?version=balanced&last=5"),
+            _ => path,
         }
     }
 

@@ -37,6 +37,9 @@ pub enum OpsCall {
     Partners,
     Policies,
     PolicyActs,
+    PolicyReplay,
+    PolicyCompare,
+    PolicyImport,
     PolicyActivate,
     PolicyRollback,
     PolicyApprove,
@@ -63,7 +66,20 @@ pub enum OpsCall {
     HoldRelease,
 }
 
+/// Largest body, in bytes.
+const BODY_BYTES: usize = 16_384;
+/// Largest body with the text of a policy, in bytes.
+const TEXT_BODY_BYTES: usize = 1 << 20;
+
 impl OpsCall {
+    /// Largest body, in bytes.
+    pub const fn body_bytes(self) -> usize {
+        match self {
+            OpsCall::PolicyImport => TEXT_BODY_BYTES,
+            _ => BODY_BYTES,
+        }
+    }
+
     /// The HTTP status of an answer that went well: 202 where the work goes on after it.
     pub const fn status(self) -> u16 {
         match self {

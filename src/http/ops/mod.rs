@@ -10,6 +10,8 @@ mod health;
 mod packets;
 mod pages;
 mod policy_acts;
+mod policy_looks;
+mod policy_routes;
 mod query;
 mod register;
 mod registries;

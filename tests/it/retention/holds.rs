@@ -90,6 +90,8 @@ fn a_hold_on_an_exchange_keeps_the_exchange_and_what_it_received_and_no_more() {
         ("bulk_run", 1),
         ("partner_checkpoint", 1),
         ("opt_in", 1),
+        ("evidence_piece", 1),
+        ("evidence_member", 1),
         ("decision", 0),
         ("consent", 0),
         ("review", 0),

@@ -57,6 +57,14 @@ fn each_kind_is_deleted_at_its_time_with_proof_and_not_before() {
         let text = entry.to_string();
         assert!(!text.contains("ana") && !text.contains("ben"), "{text}");
     }
+    // What was asked for as evidence stays, without the bytes.
+    for (of, rows) in [
+        ("evidence_packet WHERE state = 'erased'", 1),
+        ("evidence_packet WHERE state = 'made'", 1),
+        ("evidence_piece", 1),
+    ] {
+        assert_eq!(bed.number(&format!("SELECT count(*) FROM {of}")), rows, "{of}");
+    }
     // A run after it finds nothing.
     bed.ctx.clock.advance_ms(DAY);
     bed.run();
@@ -145,7 +153,7 @@ fn what_is_deleted_and_its_entry_are_one_transaction() {
     assert_eq!(bed.number("SELECT count(*) FROM retention_kind"), 0);
     bed.run();
     assert_eq!((bed.left_of("ana"), bed.deleted()), (0, of_one_member()));
-    assert_eq!(bed.number("SELECT count(*) FROM retention_kind"), 8);
+    assert_eq!(bed.number("SELECT count(*) FROM retention_kind"), 9);
 }
 
 #[test]
@@ -203,7 +211,15 @@ fn an_operator_looks_without_deleting_and_does_not_move_time() {
     // What the run and what was received keep their exchange until they are gone.
     assert_eq!(
         kinds,
-        ["checkpoints", "consents", "ledger", "received", "reviews", "runs"]
+        [
+            "checkpoints",
+            "consents",
+            "ledger",
+            "packets",
+            "received",
+            "reviews",
+            "runs"
+        ]
     );
     assert_eq!(bed.left_of("ana"), Bed::all());
 }

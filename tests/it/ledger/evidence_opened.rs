@@ -1,0 +1,114 @@
+//! Packets that open personal values: who may have one, what both verifiers find in it, and what an erasure takes.
+
+use super::evidence::Served;
+use crate::support::desk::Desk;
+use causeway::audit::packet::archive::unpack;
+use causeway::audit::packet::check::verify_packet;
+use causeway::error::Fault;
+use causeway::store::evidence;
+use serde_json::{Value, json};
+
+/// How many opened values the manifest tells of, and the values.
+fn opened(bytes: &[u8]) -> (Value, Vec<Value>) {
+    let files = unpack(bytes).expect("a packet");
+    let manifest: Value = serde_json::from_slice(&files[0].bytes).expect("JSON");
+    let file = files.iter().find(|file| file.path == "opened.jsonl");
+    let text = file.map_or("", |file| std::str::from_utf8(&file.bytes).expect("text"));
+    let values = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    (manifest["opened"].clone(), values.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_opened_on_demand_alone_verify_and_have_the_same_bytes_again() {
+    let served = Served::start().await;
+    let (plain, _) = served.packet("plain.tar", &[&served.exchange]);
+    assert_eq!(opened(&plain), (Value::Null, Vec::new()));
+    let (bytes, told) = served.packet("opened.tar", &["--member", &served.member, "--with-phi"]);
+    assert_eq!(told["with_phi"], true);
+    let (count, values) = opened(&bytes);
+    assert_eq!(count, json!(values.len()));
+    let verdict = verify_packet(&bytes, &served.key, None, None);
+    assert_eq!(verdict.opened, Some(values.len() as u64));
+    let has = |field: &str, value: &str| values.iter().any(|one| one["field"] == field && one["value"] == value);
+    assert!(has("object", &served.member), "{values:?}");
+    assert!(has("note", "a test"), "the reason of whoever asked: {values:?}");
+    assert!(values.iter().any(|one| one["field"] == "operator"), "{values:?}");
+
+    let files = unpack(&bytes).expect("a packet");
+    let note = files
+        .iter()
+        .find(|file| file.path == "checkpoint")
+        .expect("a checkpoint");
+    std::fs::write(served.payer.home().join("kept.checkpoint"), &note.bytes).expect("written");
+    let asked = [
+        "--member",
+        &served.member,
+        "--with-phi",
+        "--checkpoint",
+        "kept.checkpoint",
+    ];
+    let (again, _) = served.packet("again.tar", &asked);
+    assert!(again == bytes, "the same question and checkpoint make the same bytes");
+    let without = served.stderr(&["audit", "packet", &served.exchange, "--with-phi"]);
+    assert_eq!(without.0, Some(2), "a reason is needed: {}", without.1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opened_values_are_for_who_may_see_values_and_each_look_is_an_entry() {
+    let served = Served::start().await;
+    let (plain, _) = served.packet("plain.tar", &[&served.exchange]);
+    let (bytes, told) = served.packet("opened.tar", &[&served.exchange, "--with-phi"]);
+    let file = format!("packets/{}/file", told["id"].as_str().expect("an id"));
+    let body = json!({ "exchange": served.exchange, "with_phi": true, "reason": "a test" });
+    let auditor = Desk::of(&served.payer, &served.client, "auditor");
+    let packets = served.payer.count("evidence_packet");
+    auditor.post("packets", &body).await.assert_outcome(Fault::RoleMissing);
+    auditor.get(&file).await.assert_outcome(Fault::RoleMissing);
+    assert_eq!(served.payer.count("evidence_packet"), packets, "nothing was asked for");
+    let newest = auditor.get(&format!("evidence/{}", served.exchange)).await;
+    newest.assert_status(200);
+    assert!(newest.body == plain, "the newest packet without opened values");
+
+    let both = Desk::of(&served.payer, &served.client, "auditor,reviewer");
+    let got = both.get(&file).await;
+    got.assert_status(200);
+    assert!(got.body == bytes);
+    let asked = both.post("packets", &body).await;
+    asked.assert_status(202);
+    assert_eq!(asked.json()["with_phi"], true);
+    let entries = auditor.all("ledger").await;
+    let of = |action: &str, reason: &str| {
+        let is_it = |one: &&Value| one["action"] == action && one["outcome"]["reason"] == reason;
+        entries.iter().filter(is_it).count()
+    };
+    assert_eq!(of("evidence.packet-asked", "with-phi"), 2);
+    assert_eq!(of("operator.viewed", "evidence-with-phi"), 2);
+    assert_eq!(of("operator.refused", "SE-007"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_correlation_id_is_erased_packets_that_open_values_go_too() {
+    let mut served = Served::start().await;
+    let (_, by_exchange) = served.packet("exchange.tar", &[&served.exchange, "--with-phi"]);
+    assert_eq!(served.payer.terminate(), Some(0), "{}", served.payer.log());
+    let mut db = served.payer.db();
+    let pieces = |served: &Served, told: &Value| {
+        let id = told["id"].as_str().expect("an id");
+        served.payer.count(&format!("evidence_piece WHERE packet_id = '{id}'"))
+    };
+    assert!(pieces(&served, &by_exchange) > 0);
+    evidence::erase_correlation(&mut db, "a-number-of-somebody").expect("erased");
+    assert!(pieces(&served, &by_exchange) > 0, "it does not have this one");
+    evidence::erase_correlation(&mut db, &served.correlation).expect("erased");
+    assert_eq!(pieces(&served, &by_exchange), 0);
+    let left = served.stderr(&[
+        "evidence",
+        "get",
+        by_exchange["id"].as_str().expect("an id"),
+        "--out",
+        "gone.tar",
+        "--reason",
+        "r",
+    ]);
+    assert!(left.0 == Some(1) && left.1.contains("EV-008"), "{left:?}");
+}
