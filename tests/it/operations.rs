@@ -61,6 +61,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("POST", "/ops/v1/policies/acts/{id}/withdraw", &["admin"]),
     ("GET", "/ops/v1/faults", ALL),
     ("GET", "/ops/v1/states", ALL),
+    ("GET", "/ops/v1/alerts", &["operator"]),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-runs", &["operator"]),

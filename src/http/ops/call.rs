@@ -43,6 +43,7 @@ pub enum OpsCall {
     PolicyWithdraw,
     Faults,
     States,
+    Alerts,
     Jobs,
     BulkJobs,
     BulkRuns,

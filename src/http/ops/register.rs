@@ -130,6 +130,7 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::PolicyWithdraw => policy_acts::withdraw(asked).await,
         OpsCall::Faults => registries::faults(),
         OpsCall::States => exchanges::state_tables(),
+        OpsCall::Alerts => registries::alerts(asked).await,
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
         OpsCall::BulkRuns => registries::bulk_runs(asked).await,

@@ -1,10 +1,10 @@
-//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no member.
+//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/alerts`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no member.
 
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::controls::register;
 use crate::error::{Failure, Fault};
-use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
+use crate::ops::{Whole, alerts, bulk, bulk_runs, faults, jobs, partners, policies};
 use crate::policy::PolicyKind;
 
 /// `GET /ops/v1/partners`.
@@ -35,6 +35,13 @@ pub(super) async fn policies(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/faults`.
 pub(super) fn faults() -> Result<JsonBody, Failure> {
     JsonBody::of(&Whole::from(faults::table()))
+}
+
+/// `GET /ops/v1/alerts`.
+pub(super) async fn alerts(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let now_ms = asked.app.ctx.clock.now_ms();
+    let items = asked.read(move |db| alerts::items(db, now_ms)).await?;
+    JsonBody::of(&Whole::from(items))
 }
 
 /// `GET /ops/v1/jobs`.
