@@ -126,7 +126,7 @@ pub const ALERTS: &[Alert] = &[
         within: ActWithin::Hour,
         window: "1 hour, compared with the 7 days before",
         condition: "Of at least 20 requests, less than half as large a share matched as of at least 50 before.",
-        families: &[families::MATCHES],
+        families: &[families::MATCHES, families::ALERTS],
         figures: "the newest 5,000 decisions in the window, and the newest 5,000 before it",
         is_of_process: false,
         steps: &[
@@ -212,7 +212,7 @@ pub const ALERTS: &[Alert] = &[
         within: ActWithin::Now,
         window: "10 minutes",
         condition: "The background job that was due first has waited for 10 minutes or longer.",
-        families: &[families::JOBS_LATE],
+        families: &[families::JOBS_LATE, families::ALERTS],
         figures: "the row of the job that was due first",
         is_of_process: false,
         steps: &[
