@@ -62,8 +62,9 @@ impl Rows {
         let id = id(began_ms, number);
         self.run(&format!(
             "INSERT INTO exchange (id, direction, kind, partner_id, correlation_id, workflow, policy_version, phase, identity_state, \
-             consent_state, transport_state, delivery_state, audit_state, owner, step, round, attempts, deadline_ms, due_ms, version, \
-             created_ms, updated_ms, ended_ms, parked_at_ms) VALUES ('{id}', 'outbound', 'single', 'p', 'c', 1, 'v', 'requested', 'i', 'c', 't', 'd', \
+             consent_state, transport_state, delivery_state, audit_state, owner, step, round, attempts, deadline_ms, due_ms, \
+             version, created_ms, updated_ms, ended_ms, parked_at_ms) \
+             VALUES ('{id}', 'outbound', 'single', 'p', 'c', 1, 'v', 'requested', 'i', 'c', 't', 'd', \
              'open', 'us', 's', 1, 1, {due_ms}, {due_ms}, 1, {began_ms}, {began_ms}, {ended_ms}, {parked_ms})"
         ));
         id

@@ -71,7 +71,7 @@ pub struct AlertItem {
 pub fn items(db: &mut Db, now_ms: i64) -> Result<Vec<AlertItem>, Failure> {
     let figures = gather(db, now_ms)?;
     let (raised, is_serving) = (judge(&figures, now_ms), figures.process.is_some());
-    let item = |alert| item(alert, raised.iter().find(|one| one.code == alert.code), is_serving);
+    let item = |alert: &'static Alert| item(alert, raised.iter().find(|one| one.code == alert.code), is_serving);
     Ok(ALERTS.iter().map(item).collect())
 }
 
