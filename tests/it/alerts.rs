@@ -7,6 +7,7 @@ use crate::support::store::{TestStore, connect, on_postgres};
 use causeway::clock::Clock;
 use causeway::ids::before_all_of;
 use causeway::ops::alerts::gather::gather;
+use causeway::ops::alerts::items;
 use causeway::ops::alerts::judge::judge;
 use causeway::ops::alerts::table::ALERTS;
 use causeway::store::Db;
@@ -224,6 +225,27 @@ fn a_clock_that_runs_out_and_a_ledger_that_lags_raise_their_alerts() {
         "INSERT INTO ledger_leaf (log, entry_id, idx) VALUES (1, '{entry}', 0)"
     ));
     assert_eq!(rows.raised(NOW_MS + HOUR_MS), QUIET);
+}
+
+#[test]
+fn of_ten_thousand_partners_in_trouble_some_are_counted_and_few_are_named() {
+    let mut rows = Rows::fresh();
+    let columns = "partner_health (partner_id, budget_milli, budget_at_ms, failures, window_from_ms, window_calls, window_failed, opened, \
+                   open_until_ms)";
+    for part in 0..10 {
+        let numbers = part * 1_000..(part + 1) * 1_000;
+        rows.insert(
+            columns,
+            numbers.map(|number| format!("'p{number:05}', 0, {NOW_MS}, 0, {NOW_MS}, 0, 0, 2, {NOW_MS}")),
+        );
+    }
+    let items = items(&mut rows.db, NOW_MS).expect("items");
+    let failing = items
+        .iter()
+        .find(|item| item.alert == "partner-failing")
+        .expect("an item");
+    assert_eq!((failing.count, failing.partners.len()), (5_000, 50));
+    assert_eq!(failing.partners[0], "p00000");
 }
 
 /// The item of one alert.
