@@ -65,7 +65,7 @@ pub struct ProcessFigures {
     pub tls_ends: Vec<TlsEnd>,
     /// Log lines that were lost in the last [`PROCESS_MINUTES`].
     pub log_lost: u64,
-    /// Requests for a match that were answered in the last [`PROCESS_MINUTES`], and those of them that got an earlier answer.
+    /// Requests for a match that were answered in the last [`PROCESS_MINUTES`].
     pub answered: u64,
     /// Those of them that got an earlier answer again.
     pub repeated: u64,
