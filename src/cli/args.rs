@@ -31,6 +31,8 @@ pub enum Command {
     Worker(super::worker::WorkerArgs),
     /// Ask other payers for members' records: start exchanges, look at them, act on them
     Exchange(super::exchange::ExchangeArgs),
+    /// Show what needs somebody's attention, and what to do: 0 quiet, 1 an alert is raised
+    Alerts(super::alerts::AlertsArgs),
     /// List background jobs, and let parked ones go on
     Jobs(super::jobs::JobsArgs),
     /// List, show and end the bulk jobs of partners

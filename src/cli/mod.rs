@@ -1,5 +1,6 @@
 //! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
 
+pub mod alerts;
 mod args;
 mod ask_reason;
 pub mod asker;
@@ -193,6 +194,7 @@ pub fn on_store(
         Command::Review(args) => review::run(args, ctx, asker, out),
         Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
+        Command::Alerts(args) => alerts::run(args, ctx, out),
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),

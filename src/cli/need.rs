@@ -18,6 +18,7 @@ use crate::store::StoreNeed;
 pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
+        | Command::Alerts(_)
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)

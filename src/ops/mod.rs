@@ -5,6 +5,7 @@
 //! birth date or a member number, but to reviewers in `reviews` and `links`, and a Patient id only where the view allows it. The members of
 //! a struct are those of its JSON, in their order: programs rely on them.
 
+pub mod alerts;
 pub mod audit_events;
 pub mod both_ways;
 pub mod bulk;

@@ -55,6 +55,8 @@ const PURE: &[&str] = &[
     "percent",
     "keeping",
     "consent/policy.rs",
+    "ops/alerts/judge.rs",
+    "ops/alerts/table.rs",
     "audit/cosignature.rs",
     "audit/entry.rs",
     "audit/canonical.rs",

@@ -7,6 +7,8 @@ mod support;
 
 mod access_commands;
 mod access_reasons;
+mod alert_rules;
+mod alerts;
 mod audit_events;
 mod bad_input;
 mod batch;

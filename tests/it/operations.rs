@@ -66,6 +66,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/runbook", ALL),
     ("GET", "/ops/v1/runbook/{id}", ALL),
     ("GET", "/ops/v1/states", ALL),
+    ("GET", "/ops/v1/alerts", &["operator"]),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-runs", &["operator"]),

@@ -48,6 +48,7 @@ pub enum OpsCall {
     Runbook,
     RunbookEntry,
     States,
+    Alerts,
     Jobs,
     BulkJobs,
     BulkRuns,

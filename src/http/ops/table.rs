@@ -244,6 +244,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             EVERY_ROLE,
             "States, moves and steps of an exchange",
         ),
+        get("/ops/v1/alerts", Alerts, OPERATOR, "The alerts, and which are raised"),
         list(
             "/ops/v1/jobs",
             Jobs,

@@ -1,7 +1,7 @@
 //! The server's TLS configuration, read from files that may change while the server runs.
 
-use super::provider;
 use super::revocation::{Lists, Revocations};
+use super::{ends, provider};
 use crate::config::Tls;
 use crate::error::{Failure, Fault};
 use crate::secret::{hex, sha256};
@@ -63,6 +63,10 @@ impl TlsFiles {
             .chain(&self.client_crl)
     }
 
+    fn tell_ends(&self) {
+        ends::tell(&self.certificate, &self.client_ca, &self.client_crl);
+    }
+
     /// The modification times and sizes of the files, by which a change is noticed without reading them.
     fn stamp(&self) -> Vec<Option<(SystemTime, u64)>> {
         let of = |path: &PathBuf| {
@@ -107,6 +111,7 @@ impl ServerTls {
                 grace_s,
             }))
         };
+        files.tell_ends();
         Ok(ServerTls(Arc::new(Inner {
             files,
             identity,
@@ -172,6 +177,7 @@ impl ServerTls {
                 Err(failure) => kept(&failure),
             }
         }
+        self.0.files.tell_ends();
         tracing::info!("the TLS files were read again");
     }
 
