@@ -5,6 +5,7 @@
 
 pub mod gather;
 pub mod judge;
+pub mod runbook;
 mod shown;
 pub mod table;
 
