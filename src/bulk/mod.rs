@@ -19,3 +19,5 @@ pub mod opened;
 pub mod range;
 pub mod receipt;
 mod shares;
+
+pub use kinds::{EXPORT_KIND, MATCH_KIND};

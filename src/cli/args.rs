@@ -35,6 +35,8 @@ pub enum Command {
     Jobs(super::jobs::JobsArgs),
     /// List, show and end the bulk jobs of partners
     Bulk(super::bulk::BulkArgs),
+    /// Write our exchanges with a partner into a file, and compare such a file of the partner with what stands here
+    Reconcile(super::reconcile::ReconcileArgs),
     /// Run another payer on this machine that answers, and misbehaves, as a script says
     SandboxPartner(super::sandbox_partner::SandboxPartnerArgs),
     /// Make synthetic members

@@ -41,12 +41,14 @@ pub mod matches;
 pub mod migrate;
 mod nearby;
 mod need;
+mod new_file;
 pub mod operator;
 mod pages;
 pub mod partner;
 pub mod policy;
 mod policy_args;
 mod policy_table;
+pub mod reconcile;
 pub mod records;
 mod report;
 pub mod restore;
@@ -194,6 +196,7 @@ pub fn on_store(
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
+        Command::Reconcile(args) => reconcile::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) if args.erases() => audit_erase::run(args, ctx, asker, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),

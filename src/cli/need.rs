@@ -21,6 +21,7 @@ pub fn of(command: &Command) -> StoreNeed {
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)
+        | Command::Reconcile(_)
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,

@@ -34,6 +34,7 @@ pub mod policies;
 pub mod policy_kinds;
 pub mod policy_replay;
 pub mod recipients;
+pub mod reconciliation;
 mod recorded;
 pub mod retention;
 pub mod reviews;

@@ -81,6 +81,7 @@ mod pool;
 mod pooler;
 pub mod readiness;
 pub mod received_twice;
+pub mod reconciliation;
 pub mod record_rows;
 pub mod release_rule;
 pub mod released_counts;

@@ -86,6 +86,7 @@ mod pg_trouble;
 mod policy;
 mod policy_scopes;
 mod process;
+mod reconciliation;
 mod registration;
 mod release_rules;
 mod rest;

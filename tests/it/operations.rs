@@ -67,6 +67,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges", &["operator"]),
     ("GET", "/ops/v1/exchanges/{id}", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/reconciliation", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges/{id}/cancel", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/replay", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/supersede", &["operator"]),
@@ -225,9 +226,10 @@ impl Scene {
             _ => "nobody".to_owned(),
         };
         let path = route.path.replace("{id:.+}", &own).replace("{id}", &own);
-        match route.path.ends_with("/disclosures") {
-            true => format!("{path}?member={}", self.patient),
-            false => path,
+        match route.path {
+            "/ops/v1/disclosures" => format!("{path}?member={}", self.patient),
+            "/ops/v1/reconciliation" => format!("{path}?partner=new-payer"),
+            _ => path,
         }
     }
 

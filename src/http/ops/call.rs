@@ -55,6 +55,7 @@ pub enum OpsCall {
     ExchangePause,
     ExchangeClose,
     ExchangeRetract,
+    Reconciliation,
     Retention,
     Holds,
     HoldPlace,

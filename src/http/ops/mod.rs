@@ -11,6 +11,7 @@ mod packets;
 mod pages;
 mod policy_acts;
 mod query;
+mod reconciliation;
 mod register;
 mod registries;
 mod request;
