@@ -39,6 +39,7 @@ mod look;
 pub mod manual;
 pub mod matches;
 pub mod migrate;
+pub mod month;
 mod nearby;
 mod need;
 mod new_file;
@@ -197,6 +198,7 @@ pub fn on_store(
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
         Command::Reconcile(args) => reconcile::run(args, ctx, cwd, asker, out),
+        Command::Report(args) => month::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) if args.erases() => audit_erase::run(args, ctx, asker, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),

@@ -22,6 +22,7 @@ pub fn of(command: &Command) -> StoreNeed {
         | Command::Backup(_)
         | Command::Disclosures(_)
         | Command::Reconcile(_)
+        | Command::Report(_)
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,

@@ -68,6 +68,7 @@ pub mod member_groups;
 pub mod member_stamps;
 pub mod members;
 pub mod migrate;
+pub mod month_rows;
 mod named;
 pub mod operator_tokens;
 pub mod ops_queries;

@@ -73,6 +73,7 @@ mod long_walks;
 mod match_costs;
 mod matching;
 mod metrics;
+mod month;
 mod old_store;
 mod once;
 mod operation_fields;

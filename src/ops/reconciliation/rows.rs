@@ -177,7 +177,7 @@ fn of_ours(row: &ExchangeRow) -> ReconcileRow {
         exchange_id: row.id.clone(),
         direction: "outbound".to_owned(),
         kind: "single".to_owned(),
-        outcome: ReconcileOutcome::of_ours(Phase::parse(&row.phase), row.asked_at.is_some()),
+        outcome: ReconcileOutcome::of_ours(Phase::parse(&row.phase), row.answer_due_ms.is_some()),
         state: row.phase.clone(),
         started_at: rfc3339_ms(row.created_ms),
         ended_at: row.ended_ms.map(rfc3339_ms),
