@@ -13,7 +13,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// What the ledger says was looked at.
-const WHAT: &str = "month report";
+const WHAT: &str = "month-report";
 
 /// Arguments of `report`.
 #[derive(Args, Clone, Debug)]

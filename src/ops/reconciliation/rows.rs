@@ -224,7 +224,7 @@ fn runs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
                 direction: "outbound".to_owned(),
                 kind: "bulk".to_owned(),
                 state: row.state.clone(),
-                outcome: of_run(row),
+                outcome: of_run(row, total),
                 started_at: rfc3339_ms(row.created_ms),
                 ended_at: row.ended_ms.map(rfc3339_ms),
                 receipt: receipt.and_then(|row| row.sha256.as_deref()).map(hex),
@@ -238,11 +238,11 @@ fn runs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
 }
 
 /// How a run of ours stands. One that is done without an export matched nobody.
-fn of_run(row: &BulkRunRow) -> ReconcileOutcome {
+fn of_run(row: &BulkRunRow, came: FileTotals) -> ReconcileOutcome {
     let is_asked = row.status_url.is_some() || row.group_id.is_some() || row.transaction_ms.is_some();
     match row.state.as_str() {
         bulk_runs::GATHERING => ReconcileOutcome::Unasked,
-        bulk_runs::DONE if row.transaction_ms.is_some() => ReconcileOutcome::Delivered,
+        bulk_runs::DONE if row.transaction_ms.is_some() || came.resources > 0 => ReconcileOutcome::Delivered,
         bulk_runs::DONE => ReconcileOutcome::Refused,
         bulk_runs::FAILED | bulk_runs::CANCELLED if !is_asked => ReconcileOutcome::Unasked,
         bulk_runs::FAILED | bulk_runs::CANCELLED => ReconcileOutcome::Ended,
