@@ -29,6 +29,8 @@ use std::collections::{HashMap, HashSet};
 const PAGE: usize = 100;
 /// The same for the store.
 const LIMIT: i64 = 100;
+/// Entries of the ledger that are looked at for a page; then the page ends.
+const ENTRIES: usize = 20_000;
 
 /// Which exchanges to show.
 #[derive(Clone, Debug)]
@@ -261,25 +263,27 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
     };
     let batch = InboundBatch::read(db, &filter, SentDepth::Each, asked.now_ms)?;
     let before = asked.until_ms.map(before_all_of);
-    let is_within = |id: &str| before.as_deref().is_none_or(|before| id < before);
     let correlations: Vec<&str> = batch
         .rows
         .iter()
         .map(|row| row.decision.correlation_id.as_str())
         .collect();
     let in_bulk = stored::in_bulk(db, (asked.partner.as_str(), MATCH_KIND), &correlations)?;
-    let mut rows = Vec::with_capacity(batch.rows.len());
-    for row in batch.rows.iter().filter(|row| is_within(&row.decision.id)) {
-        if in_bulk.contains(&row.decision.correlation_id) {
-            continue;
+    let (mut rows, mut last, mut left) = (Vec::with_capacity(batch.rows.len()), None, ENTRIES);
+    for row in &batch.rows {
+        let decision = &row.decision;
+        if before.as_deref().is_some_and(|before| decision.id.as_str() >= before) {
+            return Ok((rows, None));
         }
-        // Each exchange has a bound of its own; this one is for lists that people wait for.
-        let mut left = usize::MAX;
-        rows.push(of_theirs(&batch.exchange(db, row, &mut left)?));
+        if left == 0 {
+            return Ok((rows, last));
+        }
+        last = Some(decision.id.clone());
+        if !in_bulk.contains(&decision.correlation_id) {
+            rows.push(of_theirs(&batch.exchange(db, row, &mut left)?));
+        }
     }
-    let last = batch.rows.last().map(|row| row.decision.id.clone());
-    let next = last.filter(|last| !batch.is_last && is_within(last));
-    Ok((rows, next))
+    Ok((rows, last.filter(|_| !batch.is_last)))
 }
 
 fn of_theirs(exchange: &InboundExchange) -> ReconcileRow {
