@@ -20,3 +20,5 @@ pub mod range;
 pub mod receipt;
 pub mod runbook;
 mod shares;
+
+pub use kinds::{EXPORT_KIND, MATCH_KIND};

@@ -37,6 +37,10 @@ pub enum Command {
     Jobs(super::jobs::JobsArgs),
     /// List, show and end the bulk jobs of partners
     Bulk(super::bulk::BulkArgs),
+    /// Write our exchanges with a partner into a file, and compare such a file of the partner with what stands here
+    Reconcile(super::reconcile::ReconcileArgs),
+    /// Report a month: exchanges asked and answered, how they ended and how long they took, by partner
+    Report(super::month::MonthArgs),
     /// Run another payer on this machine that answers, and misbehaves, as a script says
     SandboxPartner(super::sandbox_partner::SandboxPartnerArgs),
     /// Make synthetic members

@@ -40,14 +40,17 @@ mod look;
 pub mod manual;
 pub mod matches;
 pub mod migrate;
+pub mod month;
 mod nearby;
 mod need;
+mod new_file;
 pub mod operator;
 mod pages;
 pub mod partner;
 pub mod policy;
 mod policy_args;
 mod policy_table;
+pub mod reconcile;
 pub mod records;
 mod report;
 pub mod restore;
@@ -198,6 +201,8 @@ pub fn on_store(
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
+        Command::Reconcile(args) => reconcile::run(args, ctx, cwd, asker, out),
+        Command::Report(args) => month::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) if args.erases() => audit_erase::run(args, ctx, asker, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),

@@ -22,6 +22,8 @@ pub fn of(command: &Command) -> StoreNeed {
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)
+        | Command::Reconcile(_)
+        | Command::Report(_)
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,

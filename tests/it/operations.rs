@@ -73,6 +73,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges", &["operator"]),
     ("GET", "/ops/v1/exchanges/{id}", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/reconciliation", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges/{id}/cancel", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/replay", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/supersede", &["operator"]),
@@ -236,6 +237,7 @@ impl Scene {
             "/ops/v1/disclosures" => format!("{path}?member={}", self.patient),
             "/ops/v1/policies/replay" => format!("{path}?id={}&version=balanced", id("decision_id")),
             "/ops/v1/policies/compare" => format!("{path}?version=balanced&last=5"),
+            "/ops/v1/reconciliation" => format!("{path}?partner=new-payer"),
             _ => path,
         }
     }

@@ -61,6 +61,7 @@ pub enum OpsCall {
     ExchangePause,
     ExchangeClose,
     ExchangeRetract,
+    Reconciliation,
     Retention,
     Holds,
     HoldPlace,

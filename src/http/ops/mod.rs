@@ -13,6 +13,7 @@ mod policy_acts;
 mod policy_looks;
 mod policy_routes;
 mod query;
+mod reconciliation;
 mod register;
 mod registries;
 mod request;

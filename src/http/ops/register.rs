@@ -5,8 +5,8 @@ use super::request::{JsonBody, OpsRequest};
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
 use super::{
-    accounts, audit_events, decisions, exchanges, health, packets, policy_acts, policy_looks, registries, retention,
-    reviews, rights, table,
+    accounts, audit_events, decisions, exchanges, health, packets, policy_acts, policy_looks, reconciliation,
+    registries, retention, reviews, rights, table,
 };
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
@@ -145,6 +145,7 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::ExchangePause => exchanges::do_act(asked, ExchangeAct::Pause).await,
         OpsCall::ExchangeClose => exchanges::do_act(asked, ExchangeAct::Close).await,
         OpsCall::ExchangeRetract => exchanges::do_act(asked, ExchangeAct::Retract).await,
+        OpsCall::Reconciliation => reconciliation::list(asked).await,
         OpsCall::Retention => retention::whole(asked).await,
         OpsCall::Holds => retention::holds(asked).await,
         OpsCall::HoldPlace => retention::place(asked).await,

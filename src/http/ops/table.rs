@@ -288,6 +288,13 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "the fields of an enrollment (docs/operators/exchanges.md),",
             "Starts an exchange, under an Idempotency-Key (202)",
         ),
+        list(
+            "/ops/v1/reconciliation",
+            Reconciliation,
+            TRACE,
+            &["partner", "from", "until", CURSOR],
+            "Exchanges with one partner as rows that it may have (`partner` is required)",
+        ),
         get(
             "/ops/v1/exchanges/{id}",
             Exchange,
