@@ -11,7 +11,9 @@ use causeway::ops::alerts::items;
 use causeway::ops::alerts::judge::judge;
 use causeway::ops::alerts::table::ALERTS;
 use causeway::store::Db;
+use causeway::store::jobs::OF_A_SETTING;
 use causeway::store::ledger_tree::{self, LogRow};
+use causeway::witness::send::LEDGER_WITNESS;
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -175,6 +177,11 @@ fn work_that_waits_raises_its_alerts() {
     assert_eq!(rows.raised(NOW_MS), ["queue-growth"]);
     rows.run("DELETE FROM job");
     rows.jobs(1, "waiting", NOW_MS - 10 * MINUTE_MS, "NULL");
+    assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
+    assert_eq!(OF_A_SETTING, LEDGER_WITNESS.name);
+    rows.run(&format!("UPDATE job SET kind = '{OF_A_SETTING}'"));
+    assert_eq!(rows.raised(NOW_MS), QUIET, "nobody asks the witnesses that were taken away");
+    rows.run("UPDATE job SET kind = 'k'");
     assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
     rows.run(&format!("UPDATE job SET due_ms = {NOW_MS} + {DAY_MS}"));
     assert_eq!(rows.raised(NOW_MS), QUIET, "it went on");
