@@ -11,6 +11,7 @@ use causeway::ops::alerts::items;
 use causeway::ops::alerts::judge::judge;
 use causeway::ops::alerts::table::ALERTS;
 use causeway::store::Db;
+use causeway::store::alert_figures::ROWS;
 use causeway::store::jobs::OF_A_SETTING;
 use causeway::store::ledger_tree::{self, LogRow};
 use causeway::witness::send::LEDGER_WITNESS;
@@ -251,7 +252,7 @@ fn of_ten_thousand_partners_in_trouble_some_are_counted_and_few_are_named() {
         .iter()
         .find(|item| item.alert == "partner-failing")
         .expect("an item");
-    assert_eq!((failing.count, failing.partners.len()), (5_000, 50));
+    assert_eq!((failing.count, failing.partners.len()), (ROWS, 50));
     assert_eq!(failing.partners[0], "p00000");
 }
 
