@@ -104,17 +104,21 @@ pub struct MatchTally {
 
 struct MatchesTag;
 
-/// Returns the decisions of each partner from `from_ms` until before `to_ms` (UTC milliseconds), of the last [`ROWS`] in this window.
+/// Returns what came of the newest 200 decisions of each partner from `from_ms` until before `to_ms` (UTC milliseconds), for the first [`ROWS`]
+/// partners. Each partner's are a range of an index of their own, so that no partner hides another.
 ///
 /// # Errors
 /// Those of the database.
 pub fn matches(db: &mut Db, from_ms: i64, to_ms: i64) -> Result<Vec<MatchTally>, Failure> {
     let (from, to) = (before_all_of(from_ms), before_all_of(to_ms));
     let statement = Statement::<MatchesTag, (Text, BigInt, BigInt)>::new(
-        "SELECT d.partner_id, CAST(COALESCE(SUM(CASE WHEN d.outcome = 'matched' THEN 1 ELSE 0 END), 0) AS BIGINT), COUNT(*) FROM \
-         (SELECT partner_id, outcome FROM decision WHERE id > ? AND id < ? ORDER BY id DESC LIMIT 5000) AS d \
-         WHERE d.outcome IN ('matched', 'none', 'review', 'guarded') GROUP BY d.partner_id ORDER BY d.partner_id",
-        vec![Bind::Text(&from), Bind::Text(&to)],
+        "SELECT p.id, \
+         (SELECT COUNT(*) FROM (SELECT d.outcome FROM decision d WHERE d.partner_id = p.id AND d.id > ? AND d.id < ? \
+         ORDER BY d.id DESC LIMIT 200) AS w WHERE w.outcome = 'matched'), \
+         (SELECT COUNT(*) FROM (SELECT d.outcome FROM decision d WHERE d.partner_id = p.id AND d.id > ? AND d.id < ? \
+         ORDER BY d.id DESC LIMIT 200) AS w WHERE w.outcome IN ('matched', 'none', 'review', 'guarded')) \
+         FROM partner p ORDER BY p.id LIMIT 5000",
+        vec![Bind::Text(&from), Bind::Text(&to), Bind::Text(&from), Bind::Text(&to)],
     );
     let rows: Vec<(String, i64, i64)> = match db {
         Db::Pg(pg) => statement.load(pg)?,

@@ -62,6 +62,13 @@ impl Rows {
         judge(&figures, now_ms).into_iter().map(|raised| raised.code).collect()
     }
 
+    fn partner(&mut self, id: &str, npi: &str) {
+        self.run(&format!(
+            "INSERT INTO partner (id, name, npi, client_id, status, mtls, scopes, dialect, version, created_ms, updated_ms) \
+             VALUES ('{id}', 'P', '{npi}', '{id}', 'active', 'required', '', '{{}}', 1, {NOW_MS}, {NOW_MS})"
+        ));
+    }
+
     fn exchange(&mut self, number: i64, began_ms: i64, due_ms: i64, ended_ms: &str, parked_ms: &str) -> String {
         let id = id(began_ms, number);
         self.run(&format!(
@@ -126,31 +133,42 @@ fn a_fallen_match_rate_and_a_wave_of_ended_consents_raise_their_alerts() {
     let mut rows = Rows::fresh();
     let columns =
         "decision (id, partner_id, correlation_id, request_id, kind, outcome, policy_version, detail, created_ms)";
-    let decision = |number: i64, at_ms: i64, outcome: &str| {
+    let decision = |partner: &str, number: i64, at_ms: i64, outcome: &str| {
         let id = id(at_ms, number);
-        format!("'{id}', 'p', 'c', 'r', 'member-match', '{outcome}', 'v', '{{}}', {at_ms}")
+        format!("'{id}', '{partner}', 'c', 'r', 'member-match', '{outcome}', 'v', '{{}}', {at_ms}")
     };
+    rows.partner("p", "1");
+    rows.partner("loud", "2");
     let before = (0..60).map(|number| {
         decision(
+            "p",
             number,
             NOW_MS - 2 * HOUR_MS,
             if number < 54 { "matched" } else { "none" },
         )
     });
-    let refused = (60..100).map(|number| decision(number, NOW_MS - MINUTE_MS, "consent-first"));
+    let refused = (60..100).map(|number| decision("p", number, NOW_MS - MINUTE_MS, "consent-first"));
     rows.insert(columns, before.chain(refused));
     assert_eq!(rows.raised(NOW_MS), QUIET, "refused consents are no failed matches");
     rows.insert(
         columns,
-        (100..120).map(|number| decision(number, NOW_MS - MINUTE_MS, "none")),
+        (100..120).map(|number| decision("p", number, NOW_MS - MINUTE_MS, "none")),
     );
     assert_eq!(rows.raised(NOW_MS), ["match-rate-fallen"]);
+    for part in 1..=6 {
+        let numbers = part * 1_000..(part + 1) * 1_000;
+        let loud = numbers.flat_map(|number| {
+            [2 * HOUR_MS, MINUTE_MS].map(|ago_ms| decision("loud", number, NOW_MS - ago_ms + 1, "matched"))
+        });
+        rows.insert(columns, loud);
+    }
+    assert_eq!(
+        rows.raised(NOW_MS),
+        ["match-rate-fallen"],
+        "another partner asks more often"
+    );
     assert_eq!(rows.raised(NOW_MS + HOUR_MS), QUIET);
 
-    rows.run(&format!(
-        "INSERT INTO partner (id, name, npi, client_id, status, mtls, scopes, dialect, version, created_ms, updated_ms) \
-         VALUES ('p', 'P', '1', 'p', 'active', 'required', '', '{{}}', 1, {NOW_MS}, {NOW_MS})"
-    ));
     let later_ms = NOW_MS + 3 * HOUR_MS;
     rows.run(&format!(
         "INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
@@ -181,7 +199,11 @@ fn work_that_waits_raises_its_alerts() {
     assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
     assert_eq!(OF_A_SETTING, LEDGER_WITNESS.name);
     rows.run(&format!("UPDATE job SET kind = '{OF_A_SETTING}'"));
-    assert_eq!(rows.raised(NOW_MS), QUIET, "nobody asks the witnesses that were taken away");
+    assert_eq!(
+        rows.raised(NOW_MS),
+        QUIET,
+        "nobody asks the witnesses that were taken away"
+    );
     rows.run("UPDATE job SET kind = 'k'");
     assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
     rows.run(&format!("UPDATE job SET due_ms = {NOW_MS} + {DAY_MS}"));

@@ -7,6 +7,7 @@ use super::table;
 use crate::exchange::clocks::DueState;
 use crate::store::alert_figures::{MatchTally, OpenCircuit, RunningClock};
 use crate::telemetry::signs::TlsEnd;
+use std::collections::BTreeMap;
 
 /// The window of most alerts, milliseconds.
 pub const WINDOW_MS: i64 = 3_600_000;
@@ -223,8 +224,9 @@ fn percentile(values_ms: &[i64]) -> Option<i64> {
 }
 
 fn fallen(matches: &[MatchTally], before: &[MatchTally]) -> Option<RaisedAlert> {
+    let before: BTreeMap<&str, &MatchTally> = before.iter().map(|then| (then.partner.as_str(), then)).collect();
     let has_fallen = |now: &&MatchTally| {
-        let Some(then) = before.iter().find(|then| then.partner == now.partner) else {
+        let Some(then) = before.get(now.partner.as_str()) else {
             return false;
         };
         now.tried >= TRIED && then.tried >= TRIED_BEFORE && 2 * now.matched * then.tried < then.matched * now.tried

@@ -127,7 +127,7 @@ pub const ALERTS: &[Alert] = &[
         window: "1 hour, compared with the 7 days before",
         condition: "Of at least 20 requests, less than half as large a share matched as of at least 50 before.",
         families: &[families::MATCHES, families::ALERTS],
-        figures: "the newest 5,000 decisions in the window, and the newest 5,000 before it",
+        figures: "the newest 200 decisions of each partner in the window, and the newest 200 before it",
         is_of_process: false,
         steps: &[
             "Look at a few decisions with `causeway match list --partner PARTNER` and `causeway match explain DECISION`.",
