@@ -162,7 +162,7 @@ pub const ALERTS: &[Alert] = &[
         window: "now",
         condition: "A certificate has less than 14 days, an authority less than 30 days, or a revocation list less than 2 days.",
         families: &[families::TLS_ENDS],
-        figures: "the files that `tls.certificate`, `tls.client_ca` and `tls.client_crl` name",
+        figures: "the files in force of `tls.certificate`, `tls.client_ca` and `tls.client_crl`",
         is_of_process: true,
         steps: &[
             "Renew the file (docs/operators/certificates.md). The server reads it again by itself.",
