@@ -67,7 +67,7 @@ pub const TLS_EXPIRING: &str = "tls-expiring";
 pub const QUEUE_GROWTH: &str = "queue-growth";
 /// Much was parked.
 pub const PARKED_GROWTH: &str = "parked-growth";
-/// Nobody takes a job.
+/// A job that is due waits for long.
 pub const WORKER_STUCK: &str = "worker-stuck";
 /// The time of an exchange is nearly over.
 pub const EXCHANGE_CLOCK: &str = "exchange-clock";
@@ -206,7 +206,7 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         code: WORKER_STUCK,
         rule: "CausewayWorkerStuck",
-        meaning: "Background work is due, and no worker takes it.",
+        meaning: "Background work has been due for long: no worker takes it, or there is more than workers can do.",
         severity: AlertSeverity::Page,
         owner: FaultOwner::Operator,
         within: ActWithin::Now,
@@ -216,8 +216,9 @@ pub const ALERTS: &[Alert] = &[
         figures: "the row of the job that was due first",
         is_of_process: false,
         steps: &[
+            "If `causeway jobs list` shows jobs that run and change, see queue-growth.",
             "Read the log of the server or worker: it says when the store does not answer.",
-            "See which jobs run with `causeway jobs list`. With PostgreSQL, see that a process without `--no-worker` runs.",
+            "With PostgreSQL, see that a process without `--no-worker` runs.",
             "Restart the process. Jobs that it had go on when their leases end.",
         ],
     },
