@@ -195,7 +195,7 @@ pub const ALERTS: &[Alert] = &[
         within: ActWithin::Hour,
         window: "1 hour",
         condition: "At least 5 jobs and exchanges were parked within an hour, and still are.",
-        families: &[families::JOBS_PARKED, families::EXCHANGES_PARKED],
+        families: &[families::JOBS_PARKED, families::EXCHANGES_PARKED, families::ALERTS],
         figures: "rows of parked jobs and exchanges",
         is_of_process: false,
         steps: &[
