@@ -8,7 +8,7 @@ use causeway::clock::Clock;
 use causeway::ids::before_all_of;
 use causeway::ops::alerts::gather::gather;
 use causeway::ops::alerts::items;
-use causeway::ops::alerts::judge::judge;
+use causeway::ops::alerts::judge::{LEDGER_LATE_MS, judge};
 use causeway::ops::alerts::table::ALERTS;
 use causeway::store::Db;
 use causeway::store::alert_figures::ROWS;
@@ -249,8 +249,8 @@ fn a_clock_that_runs_out_and_a_ledger_that_lags_raise_their_alerts() {
     rows.run(&format!(
         "INSERT INTO ledger_entry (id, at_us, action, correlation_id, entry) VALUES ('{entry}', {at_us}, 'a', 'c', {byte})"
     ));
-    assert_eq!(rows.raised(NOW_MS + MINUTE_MS - 1), QUIET, "it is new");
-    assert_eq!(rows.raised(NOW_MS + MINUTE_MS + 1), ["ledger-lag"]);
+    assert_eq!(rows.raised(NOW_MS + LEDGER_LATE_MS - 1), QUIET, "it is new");
+    assert_eq!(rows.raised(NOW_MS + LEDGER_LATE_MS + 1), ["ledger-lag"]);
     rows.run(&format!(
         "INSERT INTO ledger_leaf (log, entry_id, idx) VALUES (1, '{entry}', 0)"
     ));

@@ -15,8 +15,9 @@ pub const WINDOW_MS: i64 = 3_600_000;
 pub const BASELINE_MS: i64 = 7 * 24 * WINDOW_MS;
 /// The window of what one process counts, minutes.
 pub const PROCESS_MINUTES: i64 = 15;
-/// Age from which an entry outside of the tree of the ledger is late, milliseconds.
-pub const LEDGER_LATE_MS: i64 = 60_000;
+/// Age from which an entry outside of the tree of the ledger is late, milliseconds. One that was committed late is found by
+/// the next sweep of the sequencer, which may be a minute later.
+pub const LEDGER_LATE_MS: i64 = 150_000;
 
 /// Times in a row that the circuit of a partner was opened.
 const OPENED: i64 = 2;

@@ -48,7 +48,7 @@ fn quiet() -> AlertFigures {
         late_ms: 599_999,
         parked: 4,
         clocks: vec![clock(NOW_MS - 3 * DAY_MS, NOW_MS + 4 * DAY_MS)],
-        unsequenced_ms: Some(NOW_MS - 59_999),
+        unsequenced_ms: Some(NOW_MS - LEDGER_LATE_MS + 1),
         process: Some(ProcessFigures {
             tls_ends: vec![
                 ("certificate", NOW_MS / 1_000 + 14 * 86_400),
