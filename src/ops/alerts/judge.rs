@@ -205,7 +205,9 @@ fn slow(answers: &[PartnerAnswers]) -> Option<RaisedAlert> {
         let Some(recent_ms) = percentile(&answers.recent_ms) else {
             return false;
         };
-        let usual_ms = percentile(&answers.before_ms).unwrap_or(0);
+        let Some(usual_ms) = percentile(&answers.before_ms) else {
+            return false;
+        };
         recent_ms >= SLOW_MS && recent_ms >= usual_ms.saturating_mul(SLOW_TIMES)
     };
     let partners = answers.iter().filter(is_slow).map(|answers| answers.partner.clone());

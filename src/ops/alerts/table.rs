@@ -108,7 +108,7 @@ pub const ALERTS: &[Alert] = &[
         owner: FaultOwner::Operator,
         within: ActWithin::Day,
         window: "1 hour, compared with the 7 days before",
-        condition: "Of at least 20 answers, the 95th percentile is 10 s or more, and three times that of the days before.",
+        condition: "Of at least 20 answers, the 95th percentile is 10 s or more, and three times that of at least 20 before.",
         families: &[families::ALERTS],
         figures: "the newest 5,000 attempts of exchanges",
         is_of_process: false,
