@@ -88,13 +88,15 @@ pub fn list(about: Option<RunbookAbout>) -> Vec<RunbookItem> {
     wanted.map(|row| RunbookItem::of(&row)).collect()
 }
 
-/// The entry with this code, in whichever case it is written.
+/// The entry with this code, in whichever case it is written. An alert is found by the code that `causeway alerts` prints, too.
 ///
 /// # Errors
 /// `otherwise` when there is none; its remedy names the codes that are most alike, and never what was asked.
 pub fn find(code: &str, otherwise: Fault) -> Result<RunbookItem, Failure> {
     let rows = rows();
-    match rows.iter().find(|row| row.id().eq_ignore_ascii_case(code)) {
+    let by_id = rows.iter().find(|row| row.id().eq_ignore_ascii_case(code));
+    let is_alert = |row: &&RunbookRow| row.about == RunbookAbout::Alert && row.code.eq_ignore_ascii_case(code);
+    match by_id.or_else(|| rows.iter().find(is_alert)) {
         Some(row) => Ok(RunbookItem::of(row)),
         None => Err(Failure::new(otherwise).remedy(unknown(&near(code, &rows)))),
     }
@@ -187,6 +189,15 @@ mod tests {
                 id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
                 "{id}"
             );
+        }
+    }
+
+    #[test]
+    fn an_alert_is_found_by_the_code_that_operators_see() {
+        for alert in alerts::table::ALERTS {
+            let found = find(alert.code, Fault::ParameterInvalid).expect("an entry");
+            assert_eq!(found.code, format!("alert.{}", alert.code));
+            assert_eq!(found, find(&found.code, Fault::ParameterInvalid).expect("an entry"));
         }
     }
 

@@ -124,7 +124,7 @@ fn sweep_once(app: &Data<App>, listening_ms: i64, sweeping: &Arc<Semaphore>) {
         tokio::task::spawn_blocking(move || {
             app.measure_round_trip();
             sweeps::close_old(&app.ctx, listening_ms);
-            alerts::tell(&app.ctx);
+            alerts::tell(&app.ctx, listening_ms);
             ops::settle_metrics();
             drop(held);
         });

@@ -1,9 +1,9 @@
 //! What the rows say for alerts: counts, times and clocks in windows of time.
 //!
 //! Reads only, and judges nothing: what is too much is decided by `ops::alerts`. Every statement reads a range of an index, or ends after
-//! [`ROWS`] rows, so that a look costs the same however large the store is.
+//! [`ROWS`] rows, so that a look costs the same however large the store is. Limits stand in the texts: with a bound one, PostgreSQL plans for a
+//! share of the whole table.
 
-use super::schema::partner_health;
 use super::statement::{Bind, Statement};
 use super::{Db, ledger_tree};
 use crate::error::Failure;
@@ -11,7 +11,7 @@ use crate::ids::before_all_of;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-/// Rows that one statement looks at, at most; of more, those that the window ends with, and of clocks the oldest.
+/// Rows that one statement looks at, at most; of more, those that the window ends with, and of clocks the oldest. The texts repeat it.
 pub const ROWS: i64 = 5_000;
 
 /// The circuit breaker of one partner whose circuit is open.
@@ -25,25 +25,26 @@ pub struct OpenCircuit {
     pub until_ms: i64,
 }
 
+struct CircuitsTag;
+
 /// Returns the partners whose circuit is open, at most [`ROWS`]. Partners that are well have no row.
 ///
 /// # Errors
 /// Those of the database.
 pub fn open_circuits(db: &mut Db) -> Result<Vec<OpenCircuit>, Failure> {
-    let rows: Vec<(String, i64, Option<i64>)> = partner_health::table
-        .filter(partner_health::open_until_ms.is_not_null())
-        .order(partner_health::partner_id.asc())
-        .limit(ROWS)
-        .select((
-            partner_health::partner_id,
-            partner_health::opened,
-            partner_health::open_until_ms,
-        ))
-        .load(db)?;
+    let statement = Statement::<CircuitsTag, (Text, BigInt, BigInt)>::new(
+        "SELECT partner_id, opened, open_until_ms FROM partner_health WHERE open_until_ms IS NOT NULL \
+         ORDER BY partner_id LIMIT 5000",
+        vec![],
+    );
+    let rows: Vec<(String, i64, i64)> = match db {
+        Db::Pg(pg) => statement.load(pg)?,
+        Db::Sqlite(sqlite) => statement.load(sqlite)?,
+    };
     let open = rows.into_iter().map(|(partner, opened, until_ms)| OpenCircuit {
         partner,
         opened,
-        until_ms: until_ms.unwrap_or(0),
+        until_ms,
     });
     Ok(open.collect())
 }
@@ -68,12 +69,15 @@ struct AnswerTimesTag;
 /// Those of the database.
 pub fn answer_times(db: &mut Db, since_ms: i64) -> Result<Vec<AnswerTime>, Failure> {
     let since = before_all_of(since_ms);
+    // A probe for each row, and no join: PostgreSQL would read all exchanges for it.
     let statement = Statement::<AnswerTimesTag, (Text, BigInt, BigInt)>::new(
-        "SELECT x.partner_id, s.ended_ms - s.started_ms, s.ended_ms FROM \
+        "SELECT t.partner_id, t.took_ms, t.ended_ms FROM \
+         (SELECT (SELECT x.partner_id FROM exchange x WHERE x.id = s.exchange_id) AS partner_id, \
+         s.ended_ms - s.started_ms AS took_ms, s.ended_ms AS ended_ms FROM \
          (SELECT exchange_id, started_ms, ended_ms, http_status FROM exchange_step WHERE exchange_id > ? \
-         ORDER BY exchange_id DESC, number DESC LIMIT ?) AS s \
-         JOIN exchange x ON x.id = s.exchange_id WHERE s.ended_ms IS NOT NULL AND s.http_status IS NOT NULL",
-        vec![Bind::Text(&since), Bind::Big(ROWS)],
+         ORDER BY exchange_id DESC, number DESC LIMIT 5000) AS s \
+         WHERE s.ended_ms IS NOT NULL AND s.http_status IS NOT NULL) AS t WHERE t.partner_id IS NOT NULL",
+        vec![Bind::Text(&since)],
     );
     let rows: Vec<(String, i64, i64)> = match db {
         Db::Pg(pg) => statement.load(pg)?,
@@ -100,17 +104,21 @@ pub struct MatchTally {
 
 struct MatchesTag;
 
-/// Returns the decisions of each partner from `from_ms` until before `to_ms` (UTC milliseconds), of the last [`ROWS`] in this window.
+/// Returns what came of the newest 200 decisions of each partner from `from_ms` until before `to_ms` (UTC milliseconds), for the first [`ROWS`]
+/// partners. Each partner's are a range of an index of their own, so that no partner hides another.
 ///
 /// # Errors
 /// Those of the database.
 pub fn matches(db: &mut Db, from_ms: i64, to_ms: i64) -> Result<Vec<MatchTally>, Failure> {
     let (from, to) = (before_all_of(from_ms), before_all_of(to_ms));
     let statement = Statement::<MatchesTag, (Text, BigInt, BigInt)>::new(
-        "SELECT d.partner_id, CAST(COALESCE(SUM(CASE WHEN d.outcome = 'matched' THEN 1 ELSE 0 END), 0) AS BIGINT), COUNT(*) FROM \
-         (SELECT partner_id, outcome FROM decision WHERE id > ? AND id < ? ORDER BY id DESC LIMIT ?) AS d \
-         WHERE d.outcome IN ('matched', 'none', 'review', 'guarded') GROUP BY d.partner_id ORDER BY d.partner_id",
-        vec![Bind::Text(&from), Bind::Text(&to), Bind::Big(ROWS)],
+        "SELECT p.id, \
+         (SELECT COUNT(*) FROM (SELECT d.outcome FROM decision d WHERE d.partner_id = p.id AND d.id > ? AND d.id < ? \
+         ORDER BY d.id DESC LIMIT 200) AS w WHERE w.outcome = 'matched'), \
+         (SELECT COUNT(*) FROM (SELECT d.outcome FROM decision d WHERE d.partner_id = p.id AND d.id > ? AND d.id < ? \
+         ORDER BY d.id DESC LIMIT 200) AS w WHERE w.outcome IN ('matched', 'none', 'review', 'guarded')) \
+         FROM partner p ORDER BY p.id LIMIT 5000",
+        vec![Bind::Text(&from), Bind::Text(&to), Bind::Text(&from), Bind::Text(&to)],
     );
     let rows: Vec<(String, i64, i64)> = match db {
         Db::Pg(pg) => statement.load(pg)?,
@@ -153,8 +161,8 @@ struct DueTag;
 pub fn due_jobs(db: &mut Db, now_ms: i64) -> Result<i64, Failure> {
     // The priorities are those of `jobs::PRIORITIES`: with them the database reads a range of the index for each.
     let statement = Statement::<DueTag, (BigInt,)>::new(
-        "SELECT COUNT(*) FROM (SELECT id FROM job WHERE state = 'waiting' AND priority IN (0, 1, 2) AND due_ms <= ? LIMIT ?) AS j",
-        vec![Bind::Big(now_ms), Bind::Big(ROWS)],
+        "SELECT COUNT(*) FROM (SELECT id FROM job WHERE state = 'waiting' AND priority IN (0, 1, 2) AND due_ms <= ? LIMIT 5000) AS j",
+        vec![Bind::Big(now_ms)],
     );
     let (count,): (i64,) = match db {
         Db::Pg(pg) => statement.get_result(pg)?,
@@ -205,11 +213,11 @@ pub fn clocks(db: &mut Db) -> Result<Vec<RunningClock>, Failure> {
     let statement = Statement::<ClocksTag, (Text, Text, BigInt, BigInt)>::new(
         "SELECT a.id, a.partner_id, a.created_ms, COALESCE(a.answer_due_ms, a.due_ms) FROM \
          (SELECT id, partner_id, created_ms, answer_due_ms, due_ms FROM exchange \
-         WHERE ended_ms IS NULL AND parked_at_ms IS NULL ORDER BY id LIMIT ?) AS a \
+         WHERE ended_ms IS NULL AND parked_at_ms IS NULL ORDER BY id LIMIT 5000) AS a \
          UNION ALL SELECT p.id, p.partner_id, p.created_ms, COALESCE(p.answer_due_ms, p.due_ms) FROM \
          (SELECT id, partner_id, created_ms, answer_due_ms, due_ms FROM exchange \
-         WHERE parked_at_ms IS NOT NULL AND ended_ms IS NULL ORDER BY parked_at_ms LIMIT ?) AS p",
-        vec![Bind::Big(ROWS), Bind::Big(ROWS)],
+         WHERE parked_at_ms IS NOT NULL AND ended_ms IS NULL ORDER BY parked_at_ms LIMIT 5000) AS p",
+        vec![],
     );
     let rows: Vec<(String, String, i64, i64)> = match db {
         Db::Pg(pg) => statement.load(pg)?,

@@ -94,15 +94,15 @@ pub fn last_scrape() -> Option<(i64, u64)> {
 /// One kind of TLS files, and when the first of them ends, in seconds since 1970.
 pub type TlsEnd = (&'static str, i64);
 
-static TLS_ENDS: Mutex<Vec<TlsEnd>> = Mutex::new(Vec::new());
+static TLS_ENDS: Mutex<Option<Vec<TlsEnd>>> = Mutex::new(None);
 
 /// Notes when the TLS files of this process end: one row for each kind that has files, with a word of [`TLS_FILES`].
 pub fn tell_tls_ends(ends: Vec<TlsEnd>) {
-    *TLS_ENDS.lock().unwrap_or_else(PoisonError::into_inner) = ends;
+    *TLS_ENDS.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
 }
 
-/// When the TLS files of this process end. Empty in a process that serves nobody.
-pub fn tls_ends() -> Vec<TlsEnd> {
+/// When the TLS files in force in this process end. `None` in a process that serves nobody.
+pub fn tls_ends() -> Option<Vec<TlsEnd>> {
     TLS_ENDS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 

@@ -8,10 +8,13 @@ use causeway::clock::Clock;
 use causeway::ids::before_all_of;
 use causeway::ops::alerts::gather::gather;
 use causeway::ops::alerts::items;
-use causeway::ops::alerts::judge::judge;
+use causeway::ops::alerts::judge::{LEDGER_LATE_MS, judge};
 use causeway::ops::alerts::table::ALERTS;
 use causeway::store::Db;
+use causeway::store::alert_figures::ROWS;
+use causeway::store::jobs::OF_A_SETTING;
 use causeway::store::ledger_tree::{self, LogRow};
+use causeway::witness::send::LEDGER_WITNESS;
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -57,6 +60,13 @@ impl Rows {
     fn raised(&mut self, now_ms: i64) -> Vec<&'static str> {
         let figures = gather(&mut self.db, now_ms).expect("figures");
         judge(&figures, now_ms).into_iter().map(|raised| raised.code).collect()
+    }
+
+    fn partner(&mut self, id: &str, npi: &str) {
+        self.run(&format!(
+            "INSERT INTO partner (id, name, npi, client_id, status, mtls, scopes, dialect, version, created_ms, updated_ms) \
+             VALUES ('{id}', 'P', '{npi}', '{id}', 'active', 'required', '', '{{}}', 1, {NOW_MS}, {NOW_MS})"
+        ));
     }
 
     fn exchange(&mut self, number: i64, began_ms: i64, due_ms: i64, ended_ms: &str, parked_ms: &str) -> String {
@@ -123,31 +133,42 @@ fn a_fallen_match_rate_and_a_wave_of_ended_consents_raise_their_alerts() {
     let mut rows = Rows::fresh();
     let columns =
         "decision (id, partner_id, correlation_id, request_id, kind, outcome, policy_version, detail, created_ms)";
-    let decision = |number: i64, at_ms: i64, outcome: &str| {
+    let decision = |partner: &str, number: i64, at_ms: i64, outcome: &str| {
         let id = id(at_ms, number);
-        format!("'{id}', 'p', 'c', 'r', 'member-match', '{outcome}', 'v', '{{}}', {at_ms}")
+        format!("'{id}', '{partner}', 'c', 'r', 'member-match', '{outcome}', 'v', '{{}}', {at_ms}")
     };
+    rows.partner("p", "1");
+    rows.partner("loud", "2");
     let before = (0..60).map(|number| {
         decision(
+            "p",
             number,
             NOW_MS - 2 * HOUR_MS,
             if number < 54 { "matched" } else { "none" },
         )
     });
-    let refused = (60..100).map(|number| decision(number, NOW_MS - MINUTE_MS, "consent-first"));
+    let refused = (60..100).map(|number| decision("p", number, NOW_MS - MINUTE_MS, "consent-first"));
     rows.insert(columns, before.chain(refused));
     assert_eq!(rows.raised(NOW_MS), QUIET, "refused consents are no failed matches");
     rows.insert(
         columns,
-        (100..120).map(|number| decision(number, NOW_MS - MINUTE_MS, "none")),
+        (100..120).map(|number| decision("p", number, NOW_MS - MINUTE_MS, "none")),
     );
     assert_eq!(rows.raised(NOW_MS), ["match-rate-fallen"]);
+    for part in 1..=6 {
+        let numbers = part * 1_000..(part + 1) * 1_000;
+        let loud = numbers.flat_map(|number| {
+            [2 * HOUR_MS, MINUTE_MS].map(|ago_ms| decision("loud", number, NOW_MS - ago_ms + 1, "matched"))
+        });
+        rows.insert(columns, loud);
+    }
+    assert_eq!(
+        rows.raised(NOW_MS),
+        ["match-rate-fallen"],
+        "another partner asks more often"
+    );
     assert_eq!(rows.raised(NOW_MS + HOUR_MS), QUIET);
 
-    rows.run(&format!(
-        "INSERT INTO partner (id, name, npi, client_id, status, mtls, scopes, dialect, version, created_ms, updated_ms) \
-         VALUES ('p', 'P', '1', 'p', 'active', 'required', '', '{{}}', 1, {NOW_MS}, {NOW_MS})"
-    ));
     let later_ms = NOW_MS + 3 * HOUR_MS;
     rows.run(&format!(
         "INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
@@ -175,6 +196,15 @@ fn work_that_waits_raises_its_alerts() {
     assert_eq!(rows.raised(NOW_MS), ["queue-growth"]);
     rows.run("DELETE FROM job");
     rows.jobs(1, "waiting", NOW_MS - 10 * MINUTE_MS, "NULL");
+    assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
+    assert_eq!(OF_A_SETTING, LEDGER_WITNESS.name);
+    rows.run(&format!("UPDATE job SET kind = '{OF_A_SETTING}'"));
+    assert_eq!(
+        rows.raised(NOW_MS),
+        QUIET,
+        "nobody asks the witnesses that were taken away"
+    );
+    rows.run("UPDATE job SET kind = 'k'");
     assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
     rows.run(&format!("UPDATE job SET due_ms = {NOW_MS} + {DAY_MS}"));
     assert_eq!(rows.raised(NOW_MS), QUIET, "it went on");
@@ -219,8 +249,8 @@ fn a_clock_that_runs_out_and_a_ledger_that_lags_raise_their_alerts() {
     rows.run(&format!(
         "INSERT INTO ledger_entry (id, at_us, action, correlation_id, entry) VALUES ('{entry}', {at_us}, 'a', 'c', {byte})"
     ));
-    assert_eq!(rows.raised(NOW_MS + MINUTE_MS - 1), QUIET, "it is new");
-    assert_eq!(rows.raised(NOW_MS + MINUTE_MS + 1), ["ledger-lag"]);
+    assert_eq!(rows.raised(NOW_MS + LEDGER_LATE_MS - 1), QUIET, "it is new");
+    assert_eq!(rows.raised(NOW_MS + LEDGER_LATE_MS + 1), ["ledger-lag"]);
     rows.run(&format!(
         "INSERT INTO ledger_leaf (log, entry_id, idx) VALUES (1, '{entry}', 0)"
     ));
@@ -244,7 +274,7 @@ fn of_ten_thousand_partners_in_trouble_some_are_counted_and_few_are_named() {
         .iter()
         .find(|item| item.alert == "partner-failing")
         .expect("an item");
-    assert_eq!((failing.count, failing.partners.len()), (5_000, 50));
+    assert_eq!((failing.count, failing.partners.len()), (ROWS, 50));
     assert_eq!(failing.partners[0], "p00000");
 }
 

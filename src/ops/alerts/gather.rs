@@ -53,8 +53,7 @@ fn by_partner(times: Vec<AnswerTime>, from_ms: i64) -> Vec<PartnerAnswers> {
 
 /// What this process has counted; `None` when it serves nobody, and so counts nothing.
 fn of_process(now_ms: i64) -> Option<ProcessFigures> {
-    let tls_ends = signs::tls_ends();
-    (!tls_ends.is_empty()).then(|| ProcessFigures {
+    signs::tls_ends().map(|tls_ends| ProcessFigures {
         tls_ends,
         log_lost: signs::LOG_LOST.within(now_ms, PROCESS_MINUTES),
         answered: signs::ANSWERED.within(now_ms, PROCESS_MINUTES),

@@ -7,6 +7,7 @@ use super::table;
 use crate::exchange::clocks::DueState;
 use crate::store::alert_figures::{MatchTally, OpenCircuit, RunningClock};
 use crate::telemetry::signs::TlsEnd;
+use std::collections::BTreeMap;
 
 /// The window of most alerts, milliseconds.
 pub const WINDOW_MS: i64 = 3_600_000;
@@ -14,8 +15,9 @@ pub const WINDOW_MS: i64 = 3_600_000;
 pub const BASELINE_MS: i64 = 7 * 24 * WINDOW_MS;
 /// The window of what one process counts, minutes.
 pub const PROCESS_MINUTES: i64 = 15;
-/// Age from which an entry outside of the tree of the ledger is late, milliseconds.
-pub const LEDGER_LATE_MS: i64 = 60_000;
+/// Age from which an entry outside of the tree of the ledger is late, milliseconds. One that was committed late is found by
+/// the next sweep of the sequencer, which may be a minute later.
+pub const LEDGER_LATE_MS: i64 = 150_000;
 
 /// Times in a row that the circuit of a partner was opened.
 const OPENED: i64 = 2;
@@ -203,7 +205,9 @@ fn slow(answers: &[PartnerAnswers]) -> Option<RaisedAlert> {
         let Some(recent_ms) = percentile(&answers.recent_ms) else {
             return false;
         };
-        let usual_ms = percentile(&answers.before_ms).unwrap_or(0);
+        let Some(usual_ms) = percentile(&answers.before_ms) else {
+            return false;
+        };
         recent_ms >= SLOW_MS && recent_ms >= usual_ms.saturating_mul(SLOW_TIMES)
     };
     let partners = answers.iter().filter(is_slow).map(|answers| answers.partner.clone());
@@ -223,8 +227,9 @@ fn percentile(values_ms: &[i64]) -> Option<i64> {
 }
 
 fn fallen(matches: &[MatchTally], before: &[MatchTally]) -> Option<RaisedAlert> {
+    let before: BTreeMap<&str, &MatchTally> = before.iter().map(|then| (then.partner.as_str(), then)).collect();
     let has_fallen = |now: &&MatchTally| {
-        let Some(then) = before.iter().find(|then| then.partner == now.partner) else {
+        let Some(then) = before.get(now.partner.as_str()) else {
             return false;
         };
         now.tried >= TRIED && then.tried >= TRIED_BEFORE && 2 * now.matched * then.tried < then.matched * now.tried

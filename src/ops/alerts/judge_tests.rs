@@ -48,7 +48,7 @@ fn quiet() -> AlertFigures {
         late_ms: 599_999,
         parked: 4,
         clocks: vec![clock(NOW_MS - 3 * DAY_MS, NOW_MS + 4 * DAY_MS)],
-        unsequenced_ms: Some(NOW_MS - 59_999),
+        unsequenced_ms: Some(NOW_MS - LEDGER_LATE_MS + 1),
         process: Some(ProcessFigures {
             tls_ends: vec![
                 ("certificate", NOW_MS / 1_000 + 14 * 86_400),
@@ -82,7 +82,6 @@ const INCIDENTS: &[Incident] = &[
         figures.answers[0].recent_ms = vec![10_000; 20]
     }),
     ("partner-slow", |figures| {
-        figures.answers[0].before_ms.clear();
         figures.answers[0].recent_ms = [vec![100; 90], vec![30_000; 10]].concat();
     }),
     // A feed without birth dates.
@@ -181,6 +180,21 @@ fn an_alert_names_its_partners_once_and_in_order() {
         (3, ["a".to_owned(), "z".to_owned()].as_slice())
     );
     assert!(raised[0].says.contains("over their time: 3"), "{}", raised[0].says);
+}
+
+#[test]
+fn a_partner_without_a_before_is_not_slow() {
+    let mut figures = AlertFigures {
+        answers: vec![PartnerAnswers {
+            partner: "a".to_owned(),
+            recent_ms: vec![30_000; 100],
+            before_ms: vec![100; 19],
+        }],
+        ..AlertFigures::default()
+    };
+    assert_eq!(codes(&figures, NOW_MS), [""; 0], "too few before");
+    figures.answers[0].before_ms.push(100);
+    assert_eq!(codes(&figures, NOW_MS), ["partner-slow"]);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 /// Partners that are named of one alert.
 const PARTNERS: usize = 50;
+/// Time that a server gets for the work that waited while it was not there, milliseconds.
+const CATCH_UP_MS: i64 = 30_000;
 
 /// How an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,10 +107,14 @@ pub fn begin() {
     }
 }
 
-/// Judges the alerts and sets their metrics. Waits on this thread. When the store does not answer, the metrics stay as they are.
+/// Judges the alerts and sets their metrics. Waits on this thread. When the store does not answer, the metrics stay as they are. So they do in
+/// the first 30 s after `listening_ms`, when this server began to listen (UTC milliseconds): work that waited for the server is not stuck.
 #[allow(clippy::cast_precision_loss)] // counts of this size are exact
-pub fn tell(ctx: &Context) {
+pub fn tell(ctx: &Context, listening_ms: i64) {
     let now_ms = ctx.clock.now_ms();
+    if catches_up(listening_ms, now_ms) {
+        return;
+    }
     match ctx.store.read_blocking(|db| items(db, now_ms)) {
         Ok(items) => {
             for item in items {
@@ -118,5 +124,24 @@ pub fn tell(ctx: &Context) {
         Err(failure) => {
             tracing::debug!(fault = failure.fault().code(), "the alerts could not be judged");
         }
+    }
+}
+
+/// Whether a server that listens since `listening_ms` may still catch up at `now_ms`. A clock that was set back does not make it new again.
+fn catches_up(listening_ms: i64, now_ms: i64) -> bool {
+    (0..CATCH_UP_MS).contains(&(now_ms - listening_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_catches_up_for_a_short_time_after_its_start() {
+        let started_ms = 1_800_000_000_000;
+        assert!(catches_up(started_ms, started_ms));
+        assert!(catches_up(started_ms, started_ms + CATCH_UP_MS - 1));
+        assert!(!catches_up(started_ms, started_ms + CATCH_UP_MS));
+        assert!(!catches_up(started_ms, started_ms - 1), "the clock was set back");
     }
 }

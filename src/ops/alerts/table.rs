@@ -67,7 +67,7 @@ pub const TLS_EXPIRING: &str = "tls-expiring";
 pub const QUEUE_GROWTH: &str = "queue-growth";
 /// Much was parked.
 pub const PARKED_GROWTH: &str = "parked-growth";
-/// Nobody takes a job.
+/// A job that is due waits for long.
 pub const WORKER_STUCK: &str = "worker-stuck";
 /// The time of an exchange is nearly over.
 pub const EXCHANGE_CLOCK: &str = "exchange-clock";
@@ -108,7 +108,7 @@ pub const ALERTS: &[Alert] = &[
         owner: FaultOwner::Operator,
         within: ActWithin::Day,
         window: "1 hour, compared with the 7 days before",
-        condition: "Of at least 20 answers, the 95th percentile is 10 s or more, and three times that of the days before.",
+        condition: "Of at least 20 answers, the 95th percentile is 10 s or more, and three times that of at least 20 before.",
         families: &[families::ALERTS],
         figures: "the newest 5,000 attempts of exchanges",
         is_of_process: false,
@@ -127,7 +127,7 @@ pub const ALERTS: &[Alert] = &[
         window: "1 hour, compared with the 7 days before",
         condition: "Of at least 20 requests, less than half as large a share matched as of at least 50 before.",
         families: &[families::MATCHES, families::ALERTS],
-        figures: "the newest 5,000 decisions in the window, and the newest 5,000 before it",
+        figures: "the newest 200 decisions of each partner in the window, and the newest 200 before it",
         is_of_process: false,
         steps: &[
             "Look at a few decisions with `causeway match list --partner PARTNER` and `causeway match explain DECISION`.",
@@ -162,7 +162,7 @@ pub const ALERTS: &[Alert] = &[
         window: "now",
         condition: "A certificate has less than 14 days, an authority less than 30 days, or a revocation list less than 2 days.",
         families: &[families::TLS_ENDS],
-        figures: "the files that `tls.certificate`, `tls.client_ca` and `tls.client_crl` name",
+        figures: "the files in force of `tls.certificate`, `tls.client_ca` and `tls.client_crl`",
         is_of_process: true,
         steps: &[
             "Renew the file (docs/operators/certificates.md). The server reads it again by itself.",
@@ -195,7 +195,7 @@ pub const ALERTS: &[Alert] = &[
         within: ActWithin::Hour,
         window: "1 hour",
         condition: "At least 5 jobs and exchanges were parked within an hour, and still are.",
-        families: &[families::JOBS_PARKED, families::EXCHANGES_PARKED],
+        families: &[families::JOBS_PARKED, families::EXCHANGES_PARKED, families::ALERTS],
         figures: "rows of parked jobs and exchanges",
         is_of_process: false,
         steps: &[
@@ -206,7 +206,7 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         code: WORKER_STUCK,
         rule: "CausewayWorkerStuck",
-        meaning: "Background work is due, and no worker takes it.",
+        meaning: "Background work has been due for long: no worker takes it, or there is more than workers can do.",
         severity: AlertSeverity::Page,
         owner: FaultOwner::Operator,
         within: ActWithin::Now,
@@ -216,8 +216,9 @@ pub const ALERTS: &[Alert] = &[
         figures: "the row of the job that was due first",
         is_of_process: false,
         steps: &[
+            "If `causeway jobs list` shows jobs that run and change, see queue-growth.",
             "Read the log of the server or worker: it says when the store does not answer.",
-            "See which jobs run with `causeway jobs list`. With PostgreSQL, see that a process without `--no-worker` runs.",
+            "With PostgreSQL, see that a process without `--no-worker` runs.",
             "Restart the process. Jobs that it had go on when their leases end.",
         ],
     },
@@ -262,8 +263,8 @@ pub const ALERTS: &[Alert] = &[
         severity: AlertSeverity::Page,
         owner: FaultOwner::Operator,
         within: ActWithin::Hour,
-        window: "1 minute",
-        condition: "An entry has waited for a minute or longer.",
+        window: "2.5 minutes",
+        condition: "An entry has waited for two and a half minutes or longer.",
         families: &[families::ALERTS],
         figures: "the oldest entry that is not in the tree",
         is_of_process: false,
