@@ -5,7 +5,7 @@ use crate::support::desk::Desk;
 use causeway::audit::packet::archive::unpack;
 use causeway::audit::packet::check::verify_packet;
 use causeway::error::Fault;
-use causeway::store::evidence;
+use causeway::store::erased_entries;
 use serde_json::{Value, json};
 
 /// How many opened values the manifest tells of, and the values.
@@ -89,22 +89,30 @@ async fn opened_values_are_for_who_may_see_values_and_each_look_is_an_entry() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_correlation_id_is_erased_packets_that_open_values_go_too() {
     let mut served = Served::start().await;
-    let (_, by_exchange) = served.packet("exchange.tar", &[&served.exchange, "--with-phi"]);
+    let (chosen, bearer) = ("a-number-of-somebody", format!("Bearer {}", served.token));
+    let headers = [("authorization", bearer.as_str()), ("x-correlation-id", chosen)];
+    let path = format!("/fhir/Patient/{}", served.member);
+    served.client.send("GET", &path, &headers, "").await.assert_status(200);
+    let (bytes, made) = served.packet("range.tar", &["--from", "2020-01-01", "--with-phi"]);
+    let (_, values) = opened(&bytes);
+    assert!(values.iter().any(|one| one["value"] == chosen), "{values:?}");
     assert_eq!(served.payer.terminate(), Some(0), "{}", served.payer.log());
     let mut db = served.payer.db();
     let pieces = |served: &Served, told: &Value| {
         let id = told["id"].as_str().expect("an id");
         served.payer.count(&format!("evidence_piece WHERE packet_id = '{id}'"))
     };
-    assert!(pieces(&served, &by_exchange) > 0);
-    evidence::erase_correlation(&mut db, "a-number-of-somebody").expect("erased");
-    assert!(pieces(&served, &by_exchange) > 0, "it does not have this one");
-    evidence::erase_correlation(&mut db, &served.correlation).expect("erased");
-    assert_eq!(pieces(&served, &by_exchange), 0);
+    assert!(pieces(&served, &made) > 0);
+    let mut erase =
+        |value: &str| erased_entries::close_correlations(&mut db, &[], &[value.to_owned()]).expect("erased");
+    erase("a-number-of-nobody");
+    assert!(pieces(&served, &made) > 0, "it does not have this one");
+    erase(chosen);
+    assert_eq!(pieces(&served, &made), 0);
     let left = served.stderr(&[
         "evidence",
         "get",
-        by_exchange["id"].as_str().expect("an id"),
+        made["id"].as_str().expect("an id"),
         "--out",
         "gone.tar",
         "--reason",
