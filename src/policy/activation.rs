@@ -366,7 +366,7 @@ fn entries(
 
 /// Whether two names of operators are of one person, as far as they tell: the same name of their own (what stands behind the user of the host, if
 /// that does) whatever its case and spaces, or the same user of this host unless both gave an id of their own.
-fn is_same_person(first: &str, second: &str) -> bool {
+pub fn is_same_person(first: &str, second: &str) -> bool {
     let fold = |name: &str| name.split_whitespace().collect::<String>().to_lowercase();
     let (first, second) = (fold(first), fold(second));
     let own = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();

@@ -1,12 +1,14 @@
 //! Packets that open personal values: who may have one, what both verifiers find in it, and what an erasure takes.
 
 use super::evidence::Served;
+use super::store::SOON;
 use crate::support::desk::Desk;
 use causeway::audit::packet::archive::unpack;
 use causeway::audit::packet::check::verify_packet;
 use causeway::error::Fault;
 use causeway::store::erased_entries;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// How many opened values the manifest tells of, and the values.
 fn opened(bytes: &[u8]) -> (Value, Vec<Value>) {
@@ -84,6 +86,41 @@ async fn opened_values_are_for_who_may_see_values_and_each_look_is_an_entry() {
     assert_eq!(of("evidence.packet-asked", "with-phi"), 2);
     assert_eq!(of("operator.viewed", "evidence-with-phi"), 2);
     assert_eq!(of("operator.refused", "SE-007"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_f05_with_four_eyes_who_asked_for_opened_values_does_not_take_them_alone() {
+    let mut served = Served::start().await;
+    assert_eq!(served.payer.terminate(), Some(0), "{}", served.payer.log());
+    let config = served.payer.home().join("causeway.toml");
+    let text = std::fs::read_to_string(&config).expect("a file");
+    std::fs::write(&config, format!("{text}[policy]\nfour_eyes = true\n")).expect("a file");
+    served.payer.serve_with(&[SOON]);
+    let of = |name: &str| Desk::named(&served.payer, &served.client, "auditor,reviewer", name);
+    let (ana, again, bo) = (of("ana"), of("Ana"), of("bo"));
+    let body = json!({ "exchange": served.exchange, "with_phi": true, "reason": "a test" });
+    let asked = ana.post("packets", &body).await;
+    asked.assert_status(202);
+    let id = asked.json()["id"].as_str().expect("an id").to_owned();
+    let began = Instant::now();
+    while served.payer.count("evidence_packet WHERE state = 'made'") == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", served.payer.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let file = format!("packets/{id}/file");
+    for desk in [&ana, &again] {
+        desk.get(&file).await.assert_outcome(Fault::PolicySecondNeeded);
+    }
+    bo.get(&file).await.assert_status(200);
+
+    let ask = ["audit", "packet", &served.exchange, "--reason", "a test", "--out"];
+    let (code, said) = served.stderr(&[&ask[..], &["alone.tar", "--with-phi"]].concat());
+    assert!(code == Some(1) && said.contains("PO-004"), "{code:?} {said}");
+    assert!(!served.payer.home().join("alone.tar").exists());
+    let get = ["evidence", "get", &id, "--reason", "a test", "--out", "second.tar"];
+    served.payer.json_command(&get);
+    assert!(served.payer.home().join("second.tar").exists());
+    served.packet("plain.tar", &[&served.exchange]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
