@@ -78,21 +78,31 @@ pub(super) async fn close(ctx: &Context, jobs: &Jobs, sequencer: &Arc<Sequencer>
     }
 }
 
-/// Takes the job, as soon as no other process has it, until a round has signed.
+/// Takes the job whenever no other process has it, until what was written until `began_ms` (UTC milliseconds) is signed, by whichever process.
+///
+/// # Errors
+/// The last failure when the time is over: one alone ends nothing.
 async fn last_rounds(ctx: &Context, runner: &Runner, until: Instant, began_ms: i64) -> Result<(), Failure> {
-    // A process that ends before its first look for work has not added the job.
-    runner.prepare().await?;
+    let (mut is_added, mut last) = (false, None);
     while Instant::now() < until {
-        if runner.run_due().await? > 0 && ctx.store.read(move |db| is_signed(db, began_ms)).await? {
-            return Ok(());
+        if !is_added {
+            // A process that ends before its first look for work has not added the job.
+            let added = runner.prepare().await;
+            is_added = added.is_ok();
+            last = added.err().or(last);
+        }
+        last = runner.run_due().await.err().or(last);
+        match ctx.store.read(move |db| is_signed(db, began_ms)).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(failure) => last = Some(failure),
         }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
+    last.map_or(Ok(()), Err)
 }
 
-/// Whether a checkpoint was signed since `began_ms` (UTC milliseconds), so that what came behind it is of others, or the newest one covers
-/// everything.
+/// Whether the tree has the entries with ids until `began_ms` (UTC milliseconds), and the newest checkpoint covers the tree.
 fn is_signed(db: &mut Db, began_ms: i64) -> Result<bool, Failure> {
     let Some(log) = ledger_tree::log(db)? else {
         return Ok(false);
@@ -100,9 +110,13 @@ fn is_signed(db: &mut Db, began_ms: i64) -> Result<bool, Failure> {
     let Some(last) = ledger_tree::checkpoint(db, log.no)? else {
         return Ok(false);
     };
-    let young = before_all_of(began_ms - YOUNG_MS);
-    Ok(last.signed_ms >= began_ms
-        || last.size == ledger_tree::tree(db, log.no)?.size && ledger_tree::missing(db, log.no, &young, 1)?.is_empty())
+    if last.size != ledger_tree::tree(db, log.no)?.size {
+        return Ok(false);
+    }
+    let (young, later) = (before_all_of(began_ms - YOUNG_MS), before_all_of(began_ms + 1));
+    let missing = ledger_tree::missing(db, log.no, &young, 1)?;
+    // What came later is of others.
+    Ok(missing.first().is_none_or(|(id, _)| *id >= later))
 }
 
 fn unsigned(failure: &Failure) {
