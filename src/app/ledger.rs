@@ -122,3 +122,96 @@ fn is_signed(db: &mut Db, began_ms: i64) -> Result<bool, Failure> {
 fn unsigned(failure: &Failure) {
     tracing::warn!(fault = failure.fault().code(), cause = ?failure.cause(), "the last checkpoint was not signed");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ledger::{NewEntry, append};
+    use crate::store::ledger_tree::{CheckpointRow, Growth, LeafRow, LogRow};
+    use crate::store::{Store, StoreOptions, StoreUrl};
+
+    const BEGAN_MS: i64 = 1_800_000_000_000;
+
+    fn id(at_ms: i64) -> String {
+        format!("{}-x", before_all_of(at_ms))
+    }
+
+    fn write(db: &mut Db, at_ms: i64) -> Result<(), Failure> {
+        let entry = NewEntry {
+            id: id(at_ms),
+            at_us: at_ms * 1000,
+            action: "server.stopped",
+            partner_id: None,
+            exchange_id: None,
+            correlation_id: "c".to_owned(),
+            request_id: None,
+            entry: b"{}".to_vec(),
+            subject: None,
+            salt: [7; 32],
+            note: None,
+        };
+        append(db, &entry)
+    }
+
+    fn place(db: &mut Db, at_ms: i64) -> Result<(), Failure> {
+        let from = ledger_tree::tree(db, 1)?;
+        let leaf = LeafRow {
+            log: 1,
+            entry_id: id(at_ms),
+            idx: from.size,
+        };
+        let growth = Growth {
+            from,
+            leaves: vec![leaf],
+            tiles: Vec::new(),
+            edge: Vec::new(),
+            settled: String::new(),
+        };
+        ledger_tree::grow(db, &growth)
+    }
+
+    /// Signs a checkpoint by a clock that is ahead.
+    fn sign(db: &mut Db, size: i64) -> Result<(), Failure> {
+        let row = CheckpointRow {
+            log: 1,
+            size,
+            root: vec![0; 32],
+            note: "a checkpoint".to_owned(),
+            signed_ms: BEGAN_MS + 1_000,
+        };
+        ledger_tree::put_checkpoint(db, &row)
+    }
+
+    #[test]
+    fn what_a_process_wrote_is_signed_when_the_tree_has_it_whatever_a_clock_says() {
+        let folder = tempfile::tempdir().expect("folder");
+        let url = StoreUrl::Sqlite(folder.path().join("t.db"));
+        let store = Store::open(&url, &StoreOptions::default()).expect("store");
+        let work = |db: &mut Db| {
+            let mut found = vec![is_signed(db, BEGAN_MS)?];
+            let log = LogRow {
+                no: 1,
+                log_id: "l".to_owned(),
+                origin: "payer.example/audit/l".to_owned(),
+                public_key: vec![0; 32],
+                began_ms: 1,
+            };
+            ledger_tree::begin(db, &log)?;
+            found.push(is_signed(db, BEGAN_MS)?);
+            sign(db, 0)?;
+            found.push(is_signed(db, BEGAN_MS)?);
+            write(db, BEGAN_MS)?;
+            found.push(is_signed(db, BEGAN_MS)?);
+            place(db, BEGAN_MS)?;
+            found.push(is_signed(db, BEGAN_MS)?);
+            sign(db, 1)?;
+            found.push(is_signed(db, BEGAN_MS)?);
+            write(db, BEGAN_MS + 1)?;
+            found.push(is_signed(db, BEGAN_MS)?);
+            Ok(found)
+        };
+        let found = store.write_blocking(work).expect("written");
+        // No log; no checkpoint; nothing to sign; not in the tree; not signed; signed; and what came later is of others.
+        assert_eq!(found, [false, false, true, false, false, true, true]);
+    }
+}
