@@ -26,6 +26,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -665,8 +666,33 @@ PLACES = {
 }
 
 
+SALT = re.compile("[0-9a-f]{64}")
+
+
+def once(pairs):
+    """The members of an object, each of which stands in it once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands in an object twice")
+    return members
+
+
+def whole(digits):
+    """A number without a sign."""
+    if digits.startswith("-") or int(digits) >= 1 << 64:
+        raise ValueError("no index")
+    return int(digits)
+
+
+def is_text(value):
+    """Whether this is a text that UTF-8 can write."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
 def is_committed(entry, opened):
     """Whether an entry has the commitment to a value that was opened."""
+    if not SALT.fullmatch(opened["salt"]):
+        return False
     try:
         place, salt = json.loads(entry), bytes.fromhex(opened["salt"])
         whole = b"px-audit-v1" + opened["field"].encode() + salt + opened["value"].encode()
@@ -674,7 +700,7 @@ def is_committed(entry, opened):
         return False
     for key in PLACES.get(opened["field"], ("no commitment",)):
         place = place.get(key) if isinstance(place, dict) else None
-    return len(salt) == 32 and place == hashlib.sha256(whole).hexdigest()
+    return place == hashlib.sha256(whole).hexdigest()
 
 
 def demand_opened(expected, contents, entries):
@@ -696,11 +722,11 @@ def demand_opened(expected, contents, entries):
         raise wrong("the packet has another number of opened values than its manifest says")
     for line in lines:
         try:
-            opened = json.loads(line)
+            opened = json.loads(line, object_pairs_hook=once, parse_int=whole)
         except ValueError:
             opened = None
-        is_whole = isinstance(opened, dict) and set(opened) == OPENED_KEYS and isinstance(opened["index"], int)
-        if not is_whole or any(not isinstance(opened[key], str) for key in OPENED_KEYS - {"index"}):
+        is_whole = isinstance(opened, dict) and set(opened) == OPENED_KEYS and type(opened["index"]) is int
+        if not is_whole or any(not is_text(opened[key]) for key in OPENED_KEYS - {"index"}):
             raise wrong("an opened value does not read")
         if opened["index"] not in entries:
             raise wrong("a value is opened of an entry that the packet does not have", opened["index"])

@@ -138,7 +138,7 @@ pub fn run(
 /// Writes a packet that was made into a file, if one is named, and tells of it. The note is kept of who takes it, and why.
 ///
 /// # Errors
-/// Those of [`asks::content`]; [`Fault::InputUnreadable`] for a file that is there or cannot be written.
+/// Those of [`asks::content`] and [`asks::demand_second`]; [`Fault::InputUnreadable`] for a file that is there or cannot be written.
 pub(super) fn fetch(
     ctx: &Context,
     asker: &CommandAsker,
@@ -156,6 +156,7 @@ pub(super) fn fetch(
         _ => failure,
     })?;
     if let Some(file) = file {
+        asks::demand_second(ctx, &row, &note.operator)?;
         asker.show_to(ctx, note, asks::look_at(&row), Some(object))?;
         let write = || {
             let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;

@@ -5,7 +5,7 @@ use super::operator::life_ms;
 pub use super::policy_args::{PolicyArgs, PolicyCommand, PolicyReason};
 use super::policy_table as table;
 use super::short;
-use crate::audit::OperatorNote;
+use crate::audit::{Object, OperatorNote};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::when::instant_ms;
@@ -63,6 +63,11 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
             let item = ctx
                 .store
                 .read_blocking(|db| policy_replay::replay(ctx, db, &id, wanted))?;
+            let object = Object {
+                kind: item.object_kind(),
+                id: item.id.clone(),
+            };
+            asker.show(ctx, "policy-replay", Some(object))?;
             table::replay(&item, out);
         }
         PolicyCommand::Compare {
@@ -75,6 +80,7 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
             let sum = ctx
                 .store
                 .read_blocking(|db| policy_replay::compare(ctx, db, wanted, partner.as_deref(), *last))?;
+            asker.show(ctx, "policy-compare", None)?;
             table::compare(&sum, out);
         }
         PolicyCommand::Survivorship { file: None, .. } => {

@@ -9,6 +9,7 @@ use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{NewJob, enqueue};
+use crate::policy::is_same_person;
 use crate::security::Operator;
 use crate::store::evidence::{self as rows, ERASED, FAILED, PacketRow, WAITING};
 use crate::store::{Db, ledger_tree};
@@ -95,6 +96,19 @@ fn no_log() -> Failure {
 /// [`Fault::PacketUnknown`]; those of the database.
 pub fn find(db: &mut Db, id: &str) -> Result<PacketRow, Failure> {
     rows::find(db, id)?.ok_or_else(|| Fault::PacketUnknown.into())
+}
+
+/// Refuses a packet that opens values to who asked for it, where an act needs two people.
+///
+/// # Errors
+/// [`Fault::PolicySecondNeeded`].
+pub fn demand_second(ctx: &Context, row: &PacketRow, operator: &str) -> Result<(), Failure> {
+    if row.with_phi == 0 || !ctx.policy_four_eyes || !is_same_person(&row.asked_by, operator) {
+        return Ok(());
+    }
+    Err(Failure::new(Fault::PolicySecondNeeded)
+        .remedy("It opens values of persons: another operator must take it, with `causeway evidence get` or over HTTP.")
+        .because(format!("packet {} opens values", row.id)))
 }
 
 /// The bytes of a packet.

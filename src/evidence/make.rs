@@ -5,7 +5,7 @@
 use super::entry::EvidenceEntry;
 use super::figures::{files, lines, requests};
 use super::gathered::{Gathered, gather};
-use super::opened::opened as opened_values;
+use super::opened::{TOGETHER, opened as opened_values};
 use super::report::EvidenceReport;
 use super::scope::PacketScope;
 use super::timeline::timeline;
@@ -25,7 +25,7 @@ use crate::error::{Failure, Fault};
 use crate::ops::audit_events;
 use crate::store::entries::EntryRow;
 use crate::store::erasures::{self, TakenOut};
-use crate::store::{Db, evidence_entries as rows};
+use crate::store::{Db, entry_search, evidence_entries as rows};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -51,8 +51,8 @@ pub struct MadePacket {
     pub entries: u64,
     /// How many entries its checkpoint covers.
     pub size: u64,
-    /// The ids of the Patients of whom it tells.
-    pub patients: Vec<String>,
+    /// The ids of the Patients of whom it tells, and of the entries of which it has what stands beside the bytes.
+    pub tells_of: Vec<String>,
     /// What had been taken out of the store before it was read.
     pub read_after: TakenOut,
 }
@@ -84,9 +84,10 @@ pub fn make(
             opened = Some(values.count);
             told.push(values.file);
             patients.extend(values.patients);
-            patients.sort_unstable();
-            patients.dedup();
         }
+        patients.extend(opened_entries(db, &entries, terms)?);
+        patients.sort_unstable();
+        patients.dedup();
         let manifest = PacketManifest {
             schema: SCHEMA.to_owned(),
             software: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -106,7 +107,7 @@ pub fn make(
             bytes: pack(&all),
             entries: entries.len() as u64,
             size: basis.checkpoint.size,
-            patients,
+            tells_of: patients,
             read_after,
         }))
     })
@@ -261,6 +262,19 @@ impl Basis {
         }
         Ok(())
     }
+}
+
+/// The ids of the entries of which a packet has more than their bytes: of those with an operator's reason, which stands in the events, or of all
+/// where it opens values.
+fn opened_entries(db: &mut Db, entries: &[EvidenceEntry], terms: &PacketTerms) -> Result<Vec<String>, Failure> {
+    let mut ids = Vec::new();
+    for some in entries.chunks(TOGETHER) {
+        let rows: Vec<EntryRow> = some.iter().map(|entry| entry.row.clone()).collect();
+        let notes = entry_search::notes(db, &rows)?;
+        let has_more = |row: &EntryRow| terms.with_phi || notes.contains_key(&row.id);
+        ids.extend(rows.into_iter().filter(has_more).map(|row| row.id));
+    }
+    Ok(ids)
 }
 
 /// The ids of the Patients that events name, and of the one that was asked for.

@@ -9,7 +9,7 @@ use crate::store::entries::EntryRow;
 use crate::store::{Db, consents, entry_search};
 
 /// Entries whose notes one query reads.
-const TOGETHER: usize = 500;
+pub(super) const TOGETHER: usize = 500;
 
 /// What was opened.
 pub(super) struct OpenedValues {

@@ -114,8 +114,7 @@ fn version_text(
         return Ok((RETRY, Some(retry::text(retry::FAILURE_RULES, STEP_RULES))));
     }
     if version.starts_with("retention/") {
-        let text = (version == periods.version()).then(|| periods.text());
-        return Ok((PolicyKind::Retention.code(), text));
+        return Ok((PolicyKind::Retention.code(), periods.text_of(version)));
     }
     if let Some(rules) = known.iter().find(|rules| rules.version == version) {
         return Ok((MATCHING, Some(rules.text())));

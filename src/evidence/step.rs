@@ -126,7 +126,7 @@ fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<bool, Fai
         if erasures::touched_since(db, packet.read_after)? {
             return Ok(false);
         }
-        if rows::made(db, &id, &figures, (&packet.bytes, &packet.patients))? {
+        if rows::made(db, &id, &figures, (&packet.bytes, &packet.tells_of))? {
             ledger::append(db, &entry, &entry_id, at_us)?;
         }
         Ok(true)

@@ -167,8 +167,17 @@ impl Periods {
 
     /// The version that ledger entries cite: `retention/` and twelve digits of the digest.
     pub fn version(&self) -> String {
-        let digest = hex(&self.digest());
-        format!("retention/{}", &digest[..12])
+        version_of(&self.text())
+    }
+
+    /// The canonical text of these periods that is cited as `version`, if one is: the present one, or the one of before packets had a line in it.
+    pub fn text_of(&self, version: &str) -> Option<String> {
+        let (text, packets) = (self.text(), format!("{} ", DataKind::Packets.code()));
+        let older: String = text
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(&packets))
+            .collect();
+        [text, older].into_iter().find(|text| version_of(text) == version)
     }
 
     /// The retention policy that these periods are under, if they are.
@@ -221,6 +230,12 @@ impl Periods {
             None => 0,
         }
     }
+}
+
+/// The version that ledger entries cite for this canonical text.
+fn version_of(text: &str) -> String {
+    let digest = hex(&sha256(text.as_bytes()));
+    format!("retention/{}", &digest[..12])
 }
 
 /// The lines of a text: the number of each, its kind of data, and the number of its unit, within no bounds yet.
@@ -316,6 +331,19 @@ mod tests {
         assert_eq!((same.text(), same.version()), (text, periods.version()));
         assert_ne!(periods.version(), Periods::default().version());
         assert_eq!(periods.version().len(), "retention/".len() + 12);
+    }
+
+    #[test]
+    fn a_version_leads_to_its_text_also_where_that_had_no_line_for_packets() {
+        let periods = Periods::default().with(DataKind::Ledger, 12).expect("in bounds");
+        let text = periods.text();
+        let line = text.lines().find(|line| line.starts_with("packets ")).expect("a line");
+        let older = text.replace(&format!("{line}\n"), "");
+        assert_ne!(older, text);
+        for known in [text, older] {
+            assert_eq!(periods.text_of(&version_of(&known)), Some(known));
+        }
+        assert_eq!(periods.text_of(&Periods::default().version()), None);
     }
 
     #[test]

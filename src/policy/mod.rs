@@ -15,7 +15,7 @@ mod standing;
 mod survivorship;
 mod versions;
 
-pub use activation::{Activated, ActivationWish, activate, approve, roll_back, withdraw};
+pub use activation::{Activated, ActivationWish, activate, approve, is_same_person, roll_back, withdraw};
 pub use difference::{KeyChange, difference};
 pub use error_texts::{check_error_texts, no_error_texts};
 pub use hand::PolicyHand;

@@ -199,14 +199,24 @@ fn uncut(begun: &EntryRow, end: &EntryRow) -> Option<UncutEnd> {
 /// # Errors
 /// Those of the database.
 pub fn follow(db: &mut Db, next: &NextDisclosures) -> Result<bool, Failure> {
-    if !next.is_further() {
-        return Ok(false);
-    }
+    Ok(next.is_further() && advance(db, next, &next.upto)?)
+}
+
+/// Makes other processes that found the same disclosures wait for the caller's transaction, and stores no progress, so that they are found again.
+/// Returns false when another process stored its progress first. Who waited must look again whether a disclosure has an end ([`open`]).
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(db: &mut Db, next: &NextDisclosures) -> Result<bool, Failure> {
+    advance(db, next, &next.from)
+}
+
+fn advance(db: &mut Db, next: &NextDisclosures, upto: &str) -> Result<bool, Failure> {
     let as_it_was = disclosure_end_state::table
         .find(1)
         .filter(disclosure_end_state::upto.eq(&next.from));
     let moved = diesel::update(as_it_was)
-        .set(disclosure_end_state::upto.eq(&next.upto))
+        .set(disclosure_end_state::upto.eq(upto))
         .execute(db)?;
     Ok(moved == 1)
 }
@@ -221,27 +231,6 @@ mod tests {
 
     /// An instant before which all ids of these entries sort, UTC milliseconds.
     const LATER_MS: i64 = 0xffff_ffff_ffff;
-
-    /// An entry of the request `r1` about `ana`. `correlation` is the caller's, if the caller chose one.
-    fn entry(id: &str, action: &'static str, correlation: Option<&str>, begun: Option<&str>) -> NewEntry {
-        let bytes = match begun {
-            Some(begun) => format!(r#"{{"begun":"{begun}"}}"#),
-            None => "{}".to_owned(),
-        };
-        NewEntry {
-            id: id.to_owned(),
-            at_us: 1,
-            action,
-            partner_id: None,
-            exchange_id: None,
-            correlation_id: correlation.unwrap_or("r1").to_owned(),
-            request_id: correlation.map(|_| "r1".to_owned()),
-            entry: bytes.into_bytes(),
-            subject: Some("ana".to_owned()),
-            salt: [7; 32],
-            note: None,
-        }
-    }
 
     /// What happens beside the two entries of a disclosure.
     #[derive(Clone, Copy, Debug)]
@@ -267,90 +256,136 @@ mod tests {
         Cut::EndOver,
     ];
 
-    fn told(db: &mut Db, cut: Cut, correlation: Option<&str>) -> Result<(), Failure> {
-        let ana = ["ana".to_owned()];
-        let over = |db: &mut Db, id: &str| gone::delete(db, EvidenceKind::Ledger, &[id.to_owned()], 0);
-        append(db, &entry("b1", BEGUN, correlation, None))?;
-        append(db, &entry("b2", BEGUN, correlation, None))?;
-        match cut {
-            Cut::ErasedBetween => {
-                erased_entries::close(db, &ana, 10)?;
-            }
-            Cut::CorrelationErasedBetween | Cut::CorrelationTakenBetween => {
-                // Taken: it is a value of somebody else.
-                let names: &[String] = if matches!(cut, Cut::CorrelationTakenBetween) {
-                    &[]
-                } else {
-                    &ana
-                };
-                let values = [correlation.unwrap_or("none").to_owned()];
-                erased_entries::close_correlations(db, names, &values)?;
-            }
-            Cut::BeginningOverBetween => over(db, "b1")?,
-            _ => {}
+    /// A case, whose number is in all its names: two disclosures of one request about one member, of which the first ends.
+    #[derive(Clone, Copy, Debug)]
+    struct Case {
+        no: usize,
+        cut: Cut,
+        /// Whether the caller chose a correlation id.
+        is_chosen: bool,
+    }
+
+    impl Case {
+        fn all() -> impl Iterator<Item = Case> {
+            let each = CUTS.into_iter().flat_map(|cut| [(cut, false), (cut, true)]);
+            each.enumerate()
+                .map(|(no, (cut, is_chosen))| Case { no, cut, is_chosen })
         }
-        append(db, &entry("c1", COMPLETED, correlation, Some("b1")))?;
-        match cut {
-            Cut::ErasedAfter => {
-                erased_entries::close(db, &ana, 10)?;
-            }
-            Cut::BeginningOverAfter => over(db, "b1")?,
-            Cut::EndOver => over(db, "c1")?,
-            _ => {}
+
+        fn name(self, of: &str) -> String {
+            format!("{:02}-{of}", self.no)
         }
-        Ok(())
+
+        fn entry(self, id: &str, action: &'static str, begun: Option<&str>) -> NewEntry {
+            let bytes = match begun {
+                Some(begun) => format!(r#"{{"begun":"{}"}}"#, self.name(begun)),
+                None => "{}".to_owned(),
+            };
+            let request = self.name("request");
+            let (correlation_id, request_id) = match self.is_chosen {
+                true => (self.name("card"), Some(request)),
+                false => (request, None),
+            };
+            NewEntry {
+                id: self.name(id),
+                at_us: 1,
+                action,
+                partner_id: None,
+                exchange_id: None,
+                correlation_id,
+                request_id,
+                entry: bytes.into_bytes(),
+                subject: Some(self.name("ana")),
+                salt: [7; 32],
+                note: None,
+            }
+        }
+
+        fn write(self, db: &mut Db) -> Result<(), Failure> {
+            let ana = [self.name("ana")];
+            let over = |db: &mut Db, id: &str| gone::delete(db, EvidenceKind::Ledger, &[self.name(id)], 0);
+            append(db, &self.entry("b1", BEGUN, None))?;
+            append(db, &self.entry("b2", BEGUN, None))?;
+            match self.cut {
+                Cut::ErasedBetween => {
+                    erased_entries::close(db, &ana, 10)?;
+                }
+                Cut::CorrelationErasedBetween => {
+                    erased_entries::close_correlations(db, &ana, &[self.name("card")])?;
+                }
+                Cut::CorrelationTakenBetween => {
+                    // It is a value of somebody else.
+                    erased_entries::close_correlations(db, &[], &[self.name("card")])?;
+                }
+                Cut::BeginningOverBetween => over(db, "b1")?,
+                _ => {}
+            }
+            append(db, &self.entry("c1", COMPLETED, Some("b1")))?;
+            match self.cut {
+                Cut::ErasedAfter => {
+                    erased_entries::close(db, &ana, 10)?;
+                }
+                Cut::BeginningOverAfter => over(db, "b1")?,
+                Cut::EndOver => over(db, "c1")?,
+                _ => {}
+            }
+            Ok(())
+        }
+    }
+
+    /// What `look` finds of each case once it is written, in one store.
+    fn of_each<T: Send + 'static>(look: fn(&mut Db, Case) -> Result<T, Failure>) -> Vec<(Case, T)> {
+        let folder = tempfile::tempdir().expect("folder");
+        let url = StoreUrl::Sqlite(folder.path().join("t.db"));
+        let store = Store::open(&url, &StoreOptions::default()).expect("store");
+        let work = move |db: &mut Db| {
+            let mut found = Vec::new();
+            for case in Case::all() {
+                case.write(db)?;
+                found.push((case, look(db, case)?));
+            }
+            Ok(found)
+        };
+        store.write_blocking(work).expect("written")
     }
 
     #[test]
     fn an_end_that_was_written_after_its_beginning_was_cut_is_cut_too() {
-        for cut in CUTS {
-            for correlation in [None, Some("M-0001-card")] {
-                let folder = tempfile::tempdir().expect("folder");
-                let url = StoreUrl::Sqlite(folder.path().join("t.db"));
-                let store = Store::open(&url, &StoreOptions::default()).expect("store");
-                let (first, second) = store
-                    .write_blocking(move |db| {
-                        told(db, cut, correlation)?;
-                        let first = next(db, LATER_MS, 10)?;
-                        for end in &first.uncut {
-                            erased_entries::cut_end(db, end)?;
-                        }
-                        Ok((first.uncut, next(db, LATER_MS, 10)?.uncut))
-                    })
-                    .expect("written");
-                let is_whole = match (cut, correlation) {
-                    (Cut::ErasedBetween | Cut::BeginningOverBetween | Cut::BeginningOverAfter, _)
-                    | (Cut::CorrelationErasedBetween, Some(_)) => Some(true),
-                    (Cut::CorrelationTakenBetween, Some(_)) => Some(false),
-                    _ => None,
-                };
-                let id = "c1".to_owned();
-                let expected: Vec<UncutEnd> = is_whole.map(|is_whole| UncutEnd { id, is_whole }).into_iter().collect();
-                assert_eq!(first, expected, "{cut:?} {correlation:?}");
-                assert!(second.is_empty(), "{cut:?} {correlation:?}: it is cut now");
+        // The two disclosures of the case are a page.
+        let found = of_each(|db, _| {
+            let first = next(db, LATER_MS, 2)?;
+            assert!(hold(db, &first)?, "and what is held is found again");
+            for end in &first.uncut {
+                erased_entries::cut_end(db, end)?;
+            }
+            let second = next(db, LATER_MS, 2)?;
+            assert!(follow(db, &second)?, "and the next page is of the next case");
+            Ok((first, second))
+        });
+        for (case, (first, second)) in found {
+            let is_whole = match (case.cut, case.is_chosen) {
+                (Cut::ErasedBetween | Cut::BeginningOverBetween | Cut::BeginningOverAfter, _)
+                | (Cut::CorrelationErasedBetween, true) => Some(true),
+                (Cut::CorrelationTakenBetween, true) => Some(false),
+                _ => None,
+            };
+            let id = case.name("c1");
+            let expected: Vec<UncutEnd> = is_whole.map(|is_whole| UncutEnd { id, is_whole }).into_iter().collect();
+            assert_eq!(first.uncut, expected, "{case:?}");
+            assert!(second.uncut.is_empty(), "{case:?}: it is cut now");
+            for page in [first, second] {
+                let open: Vec<&str> = page.open.iter().map(|row| row.id.as_str()).collect();
+                assert_eq!(open, [case.name("b2")], "{case:?}");
             }
         }
     }
 
     #[test]
     fn an_end_is_found_whatever_was_cut_beside_the_entries() {
-        for cut in CUTS {
-            for correlation in [None, Some("M-0001-card")] {
-                let folder = tempfile::tempdir().expect("folder");
-                let url = StoreUrl::Sqlite(folder.path().join("t.db"));
-                let store = Store::open(&url, &StoreOptions::default()).expect("store");
-                let (ended, other) = store
-                    .write_blocking(move |db| {
-                        told(db, cut, correlation)?;
-                        Ok((open(db, "b1")?, open(db, "b2")?))
-                    })
-                    .expect("written");
-                assert!(
-                    ended.is_none(),
-                    "{cut:?} {correlation:?}: its end would be written twice"
-                );
-                assert!(other.is_some(), "{cut:?} {correlation:?}: the other one has no end");
-            }
+        let found = of_each(|db, case| Ok((open(db, &case.name("b1"))?, open(db, &case.name("b2"))?)));
+        for (case, (ended, other)) in found {
+            assert!(ended.is_none(), "{case:?}: its end would be written twice");
+            assert!(other.is_some(), "{case:?}: the other one has no end");
         }
     }
 }

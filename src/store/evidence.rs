@@ -49,7 +49,8 @@ pub struct PacketRow {
     pub with_phi: i64,
 }
 
-/// A row of `evidence_member`.
+/// A row of `evidence_member`: a Patient of whom a packet tells, or an entry of which it has what stands beside the bytes. Ids of entries are
+/// those of no Patient.
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = evidence_member)]
 struct MemberRow<'a> {
@@ -120,16 +121,12 @@ pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow
         .optional()?)
 }
 
-/// Stores what was made of a packet that waits, and of which Patients it tells. Returns whether it waited: what was made before stays.
+/// Stores what was made of a packet that waits, and the ids of what it tells of: Patients, and entries of which it has what stands beside the
+/// bytes. Returns whether it waited: what was made before stays.
 ///
 /// # Errors
 /// Those of the database.
-pub fn made(
-    db: &mut Db,
-    id: &str,
-    figures: &MadeFigures,
-    (bytes, patients): (&[u8], &[String]),
-) -> Result<bool, Failure> {
+pub fn made(db: &mut Db, id: &str, figures: &MadeFigures, (bytes, told): (&[u8], &[String])) -> Result<bool, Failure> {
     let waits = evidence_packet::table
         .find(id)
         .filter(evidence_packet::state.eq(WAITING));
@@ -146,7 +143,7 @@ pub fn made(
     if moved == 0 {
         return Ok(false);
     }
-    let members: Vec<MemberRow<'_>> = patients
+    let members: Vec<MemberRow<'_>> = told
         .iter()
         .map(|patient_id| MemberRow {
             patient_id,
@@ -189,20 +186,16 @@ pub fn failed(db: &mut Db, id: &str, fault: &str, now_ms: i64) -> Result<bool, F
 /// # Errors
 /// [`Fault::StoreDamaged`] when a piece is missing; those of the database.
 pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
-    let bytes = bytes_of(db, &row.id)?;
+    let pieces: Vec<Vec<u8>> = evidence_piece::table
+        .filter(evidence_piece::packet_id.eq(&row.id))
+        .order(evidence_piece::no)
+        .select(evidence_piece::content)
+        .load(db)?;
+    let bytes = pieces.concat();
     match i64::try_from(bytes.len()).ok() == row.bytes {
         true => Ok(bytes),
         false => Err(Failure::new(Fault::StoreDamaged).because("an evidence packet lacks a piece")),
     }
-}
-
-fn bytes_of(db: &mut Db, packet_id: &str) -> Result<Vec<u8>, Failure> {
-    let pieces: Vec<Vec<u8>> = evidence_piece::table
-        .filter(evidence_piece::packet_id.eq(packet_id))
-        .order(evidence_piece::no)
-        .select(evidence_piece::content)
-        .load(db)?;
-    Ok(pieces.concat())
 }
 
 /// Erases the bytes of all packets that tell of a Patient; their rows stay, without the Patient's id. Returns how many they were.
@@ -222,6 +215,18 @@ pub fn erase_of(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
         ))
         .execute(db)?;
     Ok(packets.len())
+}
+
+/// Erases the bytes of all packets that have what stood beside an entry; their rows stay.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_opening(db: &mut Db, entry_id: &str) -> Result<(), Failure> {
+    let packets: Vec<String> = evidence_member::table
+        .filter(evidence_member::patient_id.eq(entry_id))
+        .select(evidence_member::packet_id)
+        .load(db)?;
+    empty(db, &packets)
 }
 
 /// Erases the bytes of these packets; their rows stay.
@@ -255,8 +260,8 @@ pub fn correlations(db: &mut Db) -> Result<Vec<String>, Failure> {
     Ok(asked.into_iter().flatten().chain(grouped).collect())
 }
 
-/// Takes a correlation id out of packets and cases: the bytes of the packets about it, of those of cases that have it, and of those that
-/// open values and have it among them, are erased; in a case the id of the entry that added it takes its place.
+/// Takes a correlation id out of packets and cases: the bytes of the packets about it, and of those of cases that have it, are erased; in a case
+/// the id of the entry that added it takes its place. Packets that open it lose their bytes with its entries ([`erase_opening`]).
 ///
 /// # Errors
 /// Those of the database.
@@ -271,19 +276,6 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
         diesel::update(evidence_packet::table.filter(evidence_packet::id.eq_any(some)))
             .set(evidence_packet::subject.eq(None::<String>))
             .execute(db)?;
-    }
-    // Opened values may have it in a packet about something else.
-    let opened: Vec<String> = evidence_packet::table
-        .filter(evidence_packet::with_phi.eq(1_i64))
-        .filter(evidence_packet::state.eq(MADE))
-        .select(evidence_packet::id)
-        .load(db)?;
-    for packet in opened {
-        let bytes = bytes_of(db, &packet)?;
-        let has_it = !id.is_empty() && bytes.windows(id.len()).any(|part| part == id.as_bytes());
-        if has_it {
-            empty(db, &[packet])?;
-        }
     }
     let cases: Vec<String> = evidence_case_item::table
         .filter(evidence_case_item::item.eq(id))
@@ -321,8 +313,8 @@ pub fn expire(db: &mut Db, packets: &[String]) -> Result<usize, Failure> {
     Ok(gone)
 }
 
-/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about, but of those that are `held`. Call it while the
-/// entries can still be opened.
+/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about, or have what stands beside one of these entries,
+/// but of those that are `held`. Call it while the entries can still be opened.
 ///
 /// # Errors
 /// Those of the database.
@@ -334,7 +326,7 @@ pub fn erase_told(db: &mut Db, entries: &[String], held: &[String]) -> Result<()
             .select(ledger_entry::subject)
             .distinct()
             .load(db)?;
-        let about: Vec<String> = about.into_iter().flatten().collect();
+        let about: Vec<String> = about.into_iter().flatten().chain(some.iter().cloned()).collect();
         let mut packets: Vec<String> = evidence_member::table
             .filter(evidence_member::patient_id.eq_any(&about))
             .select(evidence_member::packet_id)

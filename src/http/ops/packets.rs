@@ -82,8 +82,11 @@ async fn bytes(asked: &OpsRequest, found: Result<PacketRow, Failure>) -> Result<
         kind: "EvidencePacket",
         id: row.id.clone(),
     });
-    if found.as_ref().is_ok_and(|row| row.with_phi != 0) {
+    if let Ok(row) = &found
+        && row.with_phi != 0
+    {
         asked.demand(SEES_VALUES).await?;
+        asks::demand_second(&asked.app.ctx, row, &asked.operator.name)?;
     }
     asked.show(found.as_ref().map_or(WHAT, asks::look_at), object).await?;
     let row = found?;

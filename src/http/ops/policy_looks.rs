@@ -19,10 +19,7 @@ pub(super) async fn replay(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         .read(move |db| policy_replay::replay(&ctx, db, &id, (kind, &version)))
         .await?;
     let object = Object {
-        kind: match item.subject {
-            "exchange" => "Exchange",
-            _ => "Decision",
-        },
+        kind: item.object_kind(),
         id: item.id.clone(),
     };
     asked.show("policy-replay", Some(object)).await?;

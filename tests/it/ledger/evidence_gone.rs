@@ -2,6 +2,9 @@
 
 use super::evidence::Served;
 use super::store::SOON;
+use crate::support::client::ALL_SCOPES;
+use crate::support::desk::{BECAUSE, decided, doubtful, only_review};
+use crate::support::payer::TestPayer;
 use causeway::store::erasures::{self, DONE, ErasureRow, RUNNING};
 use causeway::store::retention::due::EvidenceKind;
 use causeway::store::retention::gone;
@@ -113,4 +116,29 @@ async fn a_packet_goes_when_the_time_of_entries_about_its_member_is_over() {
     let (code, said) = served.stderr(&["evidence", "get", &id, "--out", "gone.tar", "--reason", "a test"]);
     assert!(code == Some(1) && said.contains("EV-008"), "{code:?} {said}");
     assert_eq!(served.payer.count("evidence_piece"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_f06_why_a_review_of_an_erased_member_was_decided_is_in_no_packet() {
+    let (mut payer, client) = TestPayer::prepare(6);
+    payer.serve_with(&[SOON]);
+    let token = client.token(ALL_SCOPES).await;
+    let body = doubtful(&payer, 0, 3).to_string();
+    client.post_match(&token, body, &[]).await.assert_status(422);
+    decided(&payer, &only_review(&payer), &["--reject"], "ana");
+    // No entry names the member: the match found nobody, and the rest is about the review.
+    let ask = ["audit", "packet", "--from", "2020-01-01", "--reason", "a test", "--out"];
+    for more in [&["plain.tar"][..], &["opened.tar", "--with-phi"]] {
+        let told = payer.json_command(&[&ask[..], more].concat());
+        assert_eq!(told["state"], "made", "{told}");
+        let bytes = std::fs::read(payer.home().join(more[0])).expect("a packet");
+        let why = BECAUSE.as_bytes();
+        assert!(bytes.windows(why.len()).any(|part| part == why), "{more:?}");
+    }
+    let subject = format!("Patient/{}", payer.member(0).patient_id);
+    let basis = ["--reason", "member-request", "--legal-basis", "state-law", "--record"];
+    payer.json_command(&[&["audit", "erase-subject", &subject][..], &basis].concat());
+    assert_eq!(payer.count(&format!("operator_note WHERE reason = '{BECAUSE}'")), 0);
+    assert_eq!(payer.count("evidence_packet WHERE state = 'erased'"), 2);
+    assert_eq!(payer.count("evidence_piece"), 0);
 }

@@ -1,12 +1,14 @@
 //! Packets that open personal values: who may have one, what both verifiers find in it, and what an erasure takes.
 
 use super::evidence::Served;
+use super::store::SOON;
 use crate::support::desk::Desk;
 use causeway::audit::packet::archive::unpack;
 use causeway::audit::packet::check::verify_packet;
 use causeway::error::Fault;
-use causeway::store::evidence;
+use causeway::store::erased_entries;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// How many opened values the manifest tells of, and the values.
 fn opened(bytes: &[u8]) -> (Value, Vec<Value>) {
@@ -87,24 +89,67 @@ async fn opened_values_are_for_who_may_see_values_and_each_look_is_an_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_f05_with_four_eyes_who_asked_for_opened_values_does_not_take_them_alone() {
+    let mut served = Served::start().await;
+    assert_eq!(served.payer.terminate(), Some(0), "{}", served.payer.log());
+    let config = served.payer.home().join("causeway.toml");
+    let text = std::fs::read_to_string(&config).expect("a file");
+    std::fs::write(&config, format!("{text}[policy]\nfour_eyes = true\n")).expect("a file");
+    served.payer.serve_with(&[SOON]);
+    let of = |name: &str| Desk::named(&served.payer, &served.client, "auditor,reviewer", name);
+    let (ana, again, bo) = (of("ana"), of("Ana"), of("bo"));
+    let body = json!({ "exchange": served.exchange, "with_phi": true, "reason": "a test" });
+    let asked = ana.post("packets", &body).await;
+    asked.assert_status(202);
+    let id = asked.json()["id"].as_str().expect("an id").to_owned();
+    let began = Instant::now();
+    while served.payer.count("evidence_packet WHERE state = 'made'") == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", served.payer.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let file = format!("packets/{id}/file");
+    for desk in [&ana, &again] {
+        desk.get(&file).await.assert_outcome(Fault::PolicySecondNeeded);
+    }
+    bo.get(&file).await.assert_status(200);
+
+    let ask = ["audit", "packet", &served.exchange, "--reason", "a test", "--out"];
+    let (code, said) = served.stderr(&[&ask[..], &["alone.tar", "--with-phi"]].concat());
+    assert!(code == Some(1) && said.contains("PO-004"), "{code:?} {said}");
+    assert!(!served.payer.home().join("alone.tar").exists());
+    let get = ["evidence", "get", &id, "--reason", "a test", "--out", "second.tar"];
+    served.payer.json_command(&get);
+    assert!(served.payer.home().join("second.tar").exists());
+    served.packet("plain.tar", &[&served.exchange]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_correlation_id_is_erased_packets_that_open_values_go_too() {
     let mut served = Served::start().await;
-    let (_, by_exchange) = served.packet("exchange.tar", &[&served.exchange, "--with-phi"]);
+    let (chosen, bearer) = ("a-number-of-somebody", format!("Bearer {}", served.token));
+    let headers = [("authorization", bearer.as_str()), ("x-correlation-id", chosen)];
+    let path = format!("/fhir/Patient/{}", served.member);
+    served.client.send("GET", &path, &headers, "").await.assert_status(200);
+    let (bytes, made) = served.packet("range.tar", &["--from", "2020-01-01", "--with-phi"]);
+    let (_, values) = opened(&bytes);
+    assert!(values.iter().any(|one| one["value"] == chosen), "{values:?}");
     assert_eq!(served.payer.terminate(), Some(0), "{}", served.payer.log());
     let mut db = served.payer.db();
     let pieces = |served: &Served, told: &Value| {
         let id = told["id"].as_str().expect("an id");
         served.payer.count(&format!("evidence_piece WHERE packet_id = '{id}'"))
     };
-    assert!(pieces(&served, &by_exchange) > 0);
-    evidence::erase_correlation(&mut db, "a-number-of-somebody").expect("erased");
-    assert!(pieces(&served, &by_exchange) > 0, "it does not have this one");
-    evidence::erase_correlation(&mut db, &served.correlation).expect("erased");
-    assert_eq!(pieces(&served, &by_exchange), 0);
+    assert!(pieces(&served, &made) > 0);
+    let mut erase =
+        |value: &str| erased_entries::close_correlations(&mut db, &[], &[value.to_owned()]).expect("erased");
+    erase("a-number-of-nobody");
+    assert!(pieces(&served, &made) > 0, "it does not have this one");
+    erase(chosen);
+    assert_eq!(pieces(&served, &made), 0);
     let left = served.stderr(&[
         "evidence",
         "get",
-        by_exchange["id"].as_str().expect("an id"),
+        made["id"].as_str().expect("an id"),
         "--out",
         "gone.tar",
         "--reason",

@@ -176,6 +176,21 @@ fn opened_values_are_those_of_the_commitments_or_the_packet_is_refused() {
     let other = line.replace("complaint", "compliment");
     let elsewhere = line.replace("\"index\":7", "\"index\":0");
     let no_entry = line.replace("\"index\":7", "\"index\":8");
+    let salt = value.salt.as_str();
+    let capitals = line.replace(salt, &salt.to_uppercase());
+    let spaced = line.replace(salt, &format!("{} {}", &salt[..2], &salt[2..]));
+    let longer = line.replace(salt, &format!("{salt}00"));
+    let yes = line.replace("\"index\":7", "\"index\":true");
+    let fraction = line.replace("\"index\":7", "\"index\":7.0");
+    let twice = line.replace("\"index\":7", "\"index\":7,\"index\":7");
+    let more = line.replace("\"index\":7", "\"index\":7,\"more\":1");
+    let below = line.replace("\"index\":7", "\"index\":-1");
+    let half = line.replace("complaint", "\\ud800");
+    for changed in [
+        &capitals, &spaced, &longer, &yes, &fraction, &twice, &more, &below, &half,
+    ] {
+        assert_ne!(changed, &line);
+    }
     for (text, opened, index) in [
         (other.as_str(), Some(1), Some(7)),
         (elsewhere.as_str(), Some(1), Some(0)),
@@ -184,6 +199,15 @@ fn opened_values_are_those_of_the_commitments_or_the_packet_is_refused() {
         (line.as_str(), None, None),
         (line.trim_end(), Some(1), None),
         ("[]\n", Some(1), None),
+        (capitals.as_str(), Some(1), Some(7)),
+        (spaced.as_str(), Some(1), Some(7)),
+        (longer.as_str(), Some(1), Some(7)),
+        (yes.as_str(), Some(1), None),
+        (fraction.as_str(), Some(1), None),
+        (twice.as_str(), Some(1), None),
+        (more.as_str(), Some(1), None),
+        (below.as_str(), Some(1), None),
+        (half.as_str(), Some(1), None),
     ] {
         let found = with(text, opened);
         assert_eq!(

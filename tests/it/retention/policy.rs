@@ -102,6 +102,36 @@ fn a_longer_policy_keeps_what_is_due_and_going_back_leads_to_the_configuration()
 }
 
 #[test]
+fn with_four_eyes_going_back_to_other_periods_waits_for_a_second_person() {
+    let mut bed = Bed::new();
+    bed.fill("ana");
+    bed.run();
+    import(&bed, "long", &text(12)).expect("imported");
+    put_in_force(&bed, "long");
+    bed.ctx.policy_four_eyes = true;
+    let back =
+        policy::roll_back(&bed.ctx, policy_kinds::KINDS, PolicyKind::Retention, &[], &hand()).expect("asked for");
+    assert!(back.waits);
+    bed.ctx.clock.advance_ms(TEN_YEARS + DAY);
+    bed.run();
+    assert_eq!((bed.left_of("ana"), bed.deleted()), (Bed::all(), Vec::new()));
+    let approve = |operator: &str| {
+        let hand = PolicyHand::from(OperatorNote {
+            operator: operator.into(),
+            reason: "a test".into(),
+        });
+        policy::approve(&bed.ctx, policy_kinds::KINDS, &back.act_id, &hand)
+    };
+    let own = approve("uid-1000/ana").map(drop).expect_err("whoever asked for it");
+    assert_eq!(own.fault(), Fault::PolicySecondNeeded);
+    let done = approve("uid-1000/bo").expect("approved");
+    assert_eq!((done.waits, done.version.name.as_str()), (false, "configured"));
+    bed.ctx.clock.advance_ms(DAY);
+    bed.run();
+    assert_eq!(bed.left_of("ana"), 0);
+}
+
+#[test]
 fn t_f11_a_retention_policy_under_six_years_or_with_a_wrong_line_changes_nothing() {
     let bed = Bed::new();
     let count = || bed.number("SELECT count(*) FROM policy_version") + bed.number("SELECT count(*) FROM ledger_entry");
