@@ -285,7 +285,7 @@ fn show(partner: &str, counts: ReconcileCounts, found: &[ReconcileDifference], o
         ));
     }
     out.line(&format!(
-        "ours: {}, theirs: {} (and {} that stand twice), both: {}, the same: {}, differences: {}",
-        counts.ours, counts.theirs, counts.duplicates, counts.both, counts.same, counts.differences
+        "ours: {}, theirs: {} (and {} that stand twice), both: {}, the same: {}, bulk that is not kept: {}, differences: {}",
+        counts.ours, counts.theirs, counts.duplicates, counts.both, counts.same, counts.not_kept, counts.differences
     ));
 }

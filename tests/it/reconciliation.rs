@@ -67,6 +67,12 @@ pub fn assert_both_have_the_same((new, old_at_new): (&TestPayer, &str), (old, ne
     for (from, named, to, partner) in [(new, old_at_new, old, new_at_old), (old, new_at_old, new, old_at_new)] {
         let rows = exported(from, named, "rows-for-the-other.ndjson");
         assert!(!rows.is_empty());
+        let of_kind = |kind: &'static str| rows.iter().filter(move |row| row["kind"] == kind);
+        let bulk: Vec<&Value> = of_kind("bulk").map(|row| &row["correlation_id"]).collect();
+        assert!(!bulk.is_empty(), "{rows:#?}");
+        for row in of_kind("single") {
+            assert!(!bulk.contains(&&row["correlation_id"]), "a member of a run: {row:#}");
+        }
         let file = from.home().join("rows-for-the-other.ndjson");
         let (code, told) = compared(to, file.to_str().expect("a path"), partner, &[]);
         assert_eq!(
@@ -76,6 +82,28 @@ pub fn assert_both_have_the_same((new, old_at_new): (&TestPayer, &str), (old, ne
         );
         assert!(told["counts"]["both"].as_u64() > Some(0), "{told:#}");
     }
+}
+
+/// Once the jobs of a run are gone at the payer that was asked, nothing of the run stands there as a match of one member, and that is no
+/// difference.
+pub fn assert_a_run_without_jobs_is_no_difference(
+    (new, old_at_new): (&TestPayer, &str),
+    (old, new_at_old): (&TestPayer, &str),
+) {
+    assert!(old.count("decision WHERE kind = 'bulk-member-match'") > 0);
+    old.execute("UPDATE bulk_job SET partner_id = 'nobody'");
+    let rows = exported(old, new_at_old, "rows-without-jobs.ndjson");
+    let of_run = new.count("bulk_run_member WHERE state NOT IN ('alone', 'left')");
+    assert!(
+        of_run > 0 && rows.iter().all(|row| row["kind"] == "single"),
+        "{rows:#?}"
+    );
+    let file = old.home().join("rows-without-jobs.ndjson");
+    let file = file.to_str().expect("a path");
+    let (code, told) = compared(new, file, old_at_new, &["--from", "2020-01-01"]);
+    let counts = &told["counts"];
+    assert_eq!((code, &counts["differences"]), (0, &json!(0)), "{told:#}\n{rows:#?}");
+    assert!(counts["not_kept"].as_u64() > Some(0), "{told:#}");
 }
 
 #[tokio::test]

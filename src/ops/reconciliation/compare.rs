@@ -1,6 +1,7 @@
 //! Compares what stands here with a partner's file: both sides in the same order, each once from the begin to the end. Pure.
 
 use super::next::{ReconcileAction, ReconcileFinding, fits, of_acknowledgement, of_one_side, of_outcome, of_receipt};
+use super::row::ReconcileOutcome;
 use super::side::{SideGroup, SideRows, place};
 use crate::error::Failure;
 use serde::Serialize;
@@ -65,6 +66,8 @@ pub struct ReconcileCounts {
     pub both: u64,
     /// Exchanges that both have and in which nothing differs.
     pub same: u64,
+    /// Bulk exchanges that whoever asked has, and whoever was asked has no longer: a job is kept for some hours only. They are not compared.
+    pub not_kept: u64,
     /// Differences.
     pub differences: u64,
 }
@@ -98,18 +101,14 @@ pub fn compare(
             (Some(ours), Some(theirs)) => place(&ours.last).cmp(&place(&theirs.last)),
         };
         let found: Vec<ReconcileDifference> = match order {
-            Ordering::Less => left
-                .next()
-                .filter(|group| period.has(group))
-                .and_then(|group| alone(ReconcileFinding::OnlyOurs, &group))
-                .into_iter()
-                .collect(),
-            Ordering::Greater => right
-                .next()
-                .filter(|group| period.has(group))
-                .and_then(|group| alone(ReconcileFinding::OnlyTheirs, &group))
-                .into_iter()
-                .collect(),
+            Ordering::Less => {
+                let group = left.next().filter(|group| period.has(group));
+                only(ReconcileFinding::OnlyOurs, group, &mut counts)
+            }
+            Ordering::Greater => {
+                let group = right.next().filter(|group| period.has(group));
+                only(ReconcileFinding::OnlyTheirs, group, &mut counts)
+            }
             Ordering::Equal => {
                 let (Some(ours), Some(theirs)) = (left.next(), right.next()) else {
                     return Ok(counts);
@@ -118,6 +117,15 @@ pub fn compare(
                     continue;
                 }
                 counts.both += 1;
+                let (asker, asked) = if ours.last.by_us {
+                    (&ours, &theirs)
+                } else {
+                    (&theirs, &ours)
+                };
+                if asker.last.is_bulk && !asked.last.is_bulk {
+                    counts.not_kept += 1;
+                    continue;
+                }
                 let found = both(&ours, &theirs);
                 counts.same += u64::from(found.is_empty());
                 found
@@ -128,6 +136,21 @@ pub fn compare(
             each(difference)?;
         }
     }
+}
+
+/// What to say of an exchange that only one side has, if it is to be compared. A bulk exchange of which whoever was asked has nothing is not.
+fn only(
+    finding: ReconcileFinding,
+    group: Option<SideGroup<'_>>,
+    counts: &mut ReconcileCounts,
+) -> Vec<ReconcileDifference> {
+    let Some(group) = group else { return Vec::new() };
+    let is_of_asker = group.last.by_us == (finding == ReconcileFinding::OnlyOurs);
+    if group.last.is_bulk && is_of_asker && group.last.outcome != ReconcileOutcome::Unasked {
+        counts.not_kept += 1;
+        return Vec::new();
+    }
+    alone(finding, &group).into_iter().collect()
 }
 
 /// What to say of an exchange that only one side has.
@@ -176,10 +199,12 @@ fn both(ours: &SideGroup<'_>, theirs: &SideGroup<'_>) -> Vec<ReconcileDifference
         differs(ReconcileFinding::Outcome, said, action);
         return found;
     }
-    if asker.receipt != asked.receipt {
+    // Whoever was asked keeps a receipt as long as its files, or when it was acknowledged.
+    let is_kept = asked.receipt.is_some() || asker.receipt.is_none() || asker.is_acknowledged;
+    if is_kept && asker.receipt != asked.receipt {
         let action = of_receipt(by_us, asker.receipt.is_some(), asked.receipt.is_some());
         differs(ReconcileFinding::Receipt, [ours.receipt, theirs.receipt], action);
-    } else if asker.receipt.is_some() && asker.is_acknowledged && !asked.is_acknowledged {
+    } else if is_kept && asker.receipt.is_some() && asker.is_acknowledged && !asked.is_acknowledged {
         let said = |row: bool| Some(if row { "acknowledged" } else { "not acknowledged" });
         let said = [said(ours.is_acknowledged), said(theirs.is_acknowledged)];
         differs(ReconcileFinding::Acknowledgement, said, of_acknowledgement(by_us));

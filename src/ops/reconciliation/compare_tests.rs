@@ -133,6 +133,13 @@ fn receipts_and_acknowledgements_are_compared_where_the_outcome_is_the_same() {
             (Some("bb"), None),
             Some((ReconcileFinding::Receipt, ReconcileAction::PollAgain)),
         ),
+        // The files are gone, and the receipt with them.
+        ((Some("aa"), None), (None, None), None),
+        (
+            (Some("aa"), at),
+            (None, None),
+            Some((ReconcileFinding::Receipt, ReconcileAction::AskPartner)),
+        ),
         (
             (Some("aa"), at),
             (Some("aa"), None),
@@ -143,6 +150,30 @@ fn receipts_and_acknowledgements_are_compared_where_the_outcome_is_the_same() {
         let theirs = [bulk("inbound", theirs.0, theirs.1)];
         assert_eq!(told(&ours, &theirs), wanted, "{ours:?} {theirs:?}");
     }
+}
+
+#[test]
+fn a_bulk_exchange_is_not_compared_once_whoever_was_asked_has_no_job_of_it() {
+    let of = |direction: &str, kind: &str, outcome| ReconcileRow {
+        kind: kind.into(),
+        receipt: (kind == "bulk").then(|| "aa".into()),
+        ..row("c", direction, outcome)
+    };
+    let run = |direction: &str| of(direction, "bulk", ReconcileOutcome::Delivered);
+    let single = |direction: &str| of(direction, "single", ReconcileOutcome::Refused);
+    for (ours, theirs, both) in [
+        (vec![run("outbound")], vec![], 0),
+        (vec![], vec![run("outbound")], 0),
+        (vec![run("outbound")], vec![single("inbound")], 1),
+        (vec![single("inbound")], vec![run("outbound")], 1),
+    ] {
+        let (counts, found) = compared(&ours, &theirs);
+        assert!(found.is_empty(), "{ours:?} {theirs:?} {found:?}");
+        assert_eq!((counts.both, counts.same, counts.not_kept), (both, 0, 1));
+    }
+    // Whoever was asked does not lose what whoever asked has.
+    let (counts, found) = compared(&[run("inbound")], &[]);
+    assert_eq!((found.len(), counts.not_kept), (1, 0), "{found:?}");
 }
 
 #[test]

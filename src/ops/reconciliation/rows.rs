@@ -6,8 +6,8 @@
 //! correlation id of it.
 
 use super::row::{ReconcileOutcome, ReconcileRow};
+use crate::bulk::EXPORT_KIND;
 use crate::bulk::asking::{ALONE, ANSWERED, LEFT};
-use crate::bulk::{EXPORT_KIND, MATCH_KIND};
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
 use crate::exchange::phase::{DeliveryState, Phase};
@@ -21,7 +21,8 @@ use crate::store::bulk::{self, BulkJobRow};
 use crate::store::bulk_receipts::{self, AcknowledgementRow};
 use crate::store::bulk_runs::{self, BulkRunRow};
 use crate::store::exchanges::{self, ExchangeFilter, ExchangeRow};
-use crate::store::inbound::InboundFilter;
+use crate::store::inbound::{InboundFilter, InboundRow};
+use crate::store::matching::BULK_MEMBER_MATCH;
 use crate::store::reconciliation::{self as stored, FileTotals};
 use std::collections::{HashMap, HashSet};
 
@@ -263,12 +264,7 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
     };
     let batch = InboundBatch::read(db, &filter, SentDepth::Each, asked.now_ms)?;
     let before = asked.until_ms.map(before_all_of);
-    let correlations: Vec<&str> = batch
-        .rows
-        .iter()
-        .map(|row| row.decision.correlation_id.as_str())
-        .collect();
-    let in_bulk = stored::in_bulk(db, (asked.partner.as_str(), MATCH_KIND), &correlations)?;
+    let in_bulk = in_bulk(&batch.rows);
     let (mut rows, mut last, mut left) = (Vec::with_capacity(batch.rows.len()), None, ENTRIES);
     for row in &batch.rows {
         let decision = &row.decision;
@@ -279,11 +275,27 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
             return Ok((rows, last));
         }
         last = Some(decision.id.clone());
-        if !in_bulk.contains(&decision.correlation_id) {
+        if !in_bulk.contains(decision.id.as_str()) {
             rows.push(of_theirs(&batch.exchange(db, row, &mut left)?));
         }
     }
     Ok((rows, last.filter(|_| !batch.is_last)))
+}
+
+/// Those of these matches that a bulk match asked for. Those of earlier versions do not say so, but have the id of a request in common.
+fn in_bulk(rows: &[InboundRow]) -> HashSet<&str> {
+    let mut of_request: HashMap<&str, usize> = HashMap::new();
+    for row in rows {
+        *of_request.entry(row.decision.request_id.as_str()).or_default() += 1;
+    }
+    let is_in_bulk = |row: &&InboundRow| {
+        let decision = &row.decision;
+        decision.kind == BULK_MEMBER_MATCH || of_request.get(decision.request_id.as_str()) > Some(&1)
+    };
+    rows.iter()
+        .filter(is_in_bulk)
+        .map(|row| row.decision.id.as_str())
+        .collect()
 }
 
 fn of_theirs(exchange: &InboundExchange) -> ReconcileRow {

@@ -188,7 +188,7 @@ pub struct SideGroups<'a> {
 /// What the rows of a group say together: the last of them, in the order of time, says how it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SideGroup<'a> {
-    /// The last row, with the last receipt of all; acknowledged when one of the rows is.
+    /// The last row, with the last receipt of all; acknowledged, and of a bulk exchange, when one of the rows is.
     pub last: SideRow<'a>,
     /// When the first of them began, UTC milliseconds.
     pub first_ms: i64,
@@ -210,6 +210,7 @@ impl<'a> Iterator for SideGroups<'a> {
             last = SideRow {
                 receipt: row.receipt.or(last.receipt),
                 is_acknowledged: row.is_acknowledged || last.is_acknowledged,
+                is_bulk: row.is_bulk || last.is_bulk,
                 ..row
             };
             self.next += 1;
