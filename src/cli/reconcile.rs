@@ -43,7 +43,9 @@ pub struct ReconcileArgs {
 /// What to do with records of exchanges.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ReconcileCommand {
-    /// Write our exchanges with a partner, one row each, without member data
+    /// Write what a partner and we asked each other, one row each, into a file for that partner
+    ///
+    /// No column is about a member. But a correlation id is the text of whoever asked: if it is a member number, so is the cell.
     Export(ReconcileExportArgs),
     /// Compare a file of a partner with our exchanges: 0 nothing differs, 1 something does, 3 the file cannot be used
     Compare(ReconcileCompareArgs),

@@ -97,7 +97,7 @@ pub struct ReconcileRow {
     pub direction: String,
     /// `single` or `bulk`.
     pub kind: String,
-    /// The payer's own word for where it stands.
+    /// The payer's own word for where it stands. In what we write about what we began, the outcome once more.
     pub state: String,
     /// Where it stands, in a common word.
     pub outcome: ReconcileOutcome,

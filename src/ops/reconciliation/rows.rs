@@ -2,7 +2,8 @@
 //! its bulk jobs, each in the order of their ids, which is that of time.
 //!
 //! Reads only. What it shows may be given to the partner, so that it looks at no reviews: an answer must not tell that a person decides
-//! (threats C01). An exchange that a bulk run or a bulk job worked for is in the row of that run or job, since the partner knows no other
+//! (threats C01). For the same reason what we began has no state of ours in its row, only how it stands in the common word, and is shown only
+//! once the partner was asked. An exchange that a bulk run or a bulk job worked for is in the row of that run or job, since the partner knows no other
 //! correlation id of it.
 
 use super::row::{ReconcileOutcome, ReconcileRow};
@@ -111,12 +112,14 @@ pub fn page(
 ) -> Result<(Vec<ReconcileRow>, Option<ReconcileCursor>), Failure> {
     let first = ReconcileCursor::at(RowsPart::Ours, asked);
     let at = cursor.unwrap_or(&first);
-    let (rows, last) = match at.part {
+    let (mut rows, last) = match at.part {
         RowsPart::Ours => ours(db, asked, &at.after)?,
         RowsPart::Runs => runs(db, asked, &at.after)?,
         RowsPart::Theirs => theirs(db, asked, &at.after)?,
         RowsPart::Jobs => jobs(db, asked, &at.after)?,
     };
+    // The partner knows nothing of what it was not asked, and is not to learn it here.
+    rows.retain(|row| row.outcome != ReconcileOutcome::Unasked);
     let next = match last {
         Some(after) => Some(ReconcileCursor { part: at.part, after }),
         None => {
@@ -175,13 +178,14 @@ fn ours(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
 
 fn of_ours(row: &ExchangeRow) -> ReconcileRow {
     let is_acknowledged = row.delivery_state == DeliveryState::Acknowledged.code();
+    let outcome = ReconcileOutcome::of_ours(Phase::parse(&row.phase), row.answer_due_ms.is_some());
     ReconcileRow {
         correlation_id: row.correlation_id.clone(),
         exchange_id: row.id.clone(),
         direction: "outbound".to_owned(),
         kind: "single".to_owned(),
-        outcome: ReconcileOutcome::of_ours(Phase::parse(&row.phase), row.answer_due_ms.is_some()),
-        state: row.phase.clone(),
+        state: outcome.code().to_owned(),
+        outcome,
         started_at: rfc3339_ms(row.created_ms),
         ended_at: row.ended_ms.map(rfc3339_ms),
         receipt: None,
@@ -221,13 +225,14 @@ fn runs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
         .map(|row| {
             let receipt = receipts.get(&row.id);
             let total = totals.get(&row.id).copied().unwrap_or_default();
+            let outcome = of_run(row, total);
             ReconcileRow {
                 correlation_id: row.id.clone(),
                 exchange_id: row.id.clone(),
                 direction: "outbound".to_owned(),
                 kind: "bulk".to_owned(),
-                state: row.state.clone(),
-                outcome: of_run(row, total),
+                state: outcome.code().to_owned(),
+                outcome,
                 started_at: rfc3339_ms(row.created_ms),
                 ended_at: row.ended_ms.map(rfc3339_ms),
                 receipt: receipt.and_then(|row| row.sha256.as_deref()).map(hex),
