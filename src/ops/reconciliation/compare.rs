@@ -199,6 +199,9 @@ fn both(ours: &SideGroup<'_>, theirs: &SideGroup<'_>) -> Vec<ReconcileDifference
         differs(ReconcileFinding::Outcome, said, action);
         return found;
     }
+    if matches!(asker.outcome, ReconcileOutcome::Refused | ReconcileOutcome::Ended) {
+        return found;
+    }
     // Whoever was asked keeps a receipt as long as its files, or when it was acknowledged.
     let is_kept = asked.receipt.is_some() || asker.receipt.is_none() || asker.is_acknowledged;
     if is_kept && asker.receipt != asked.receipt {

@@ -68,7 +68,9 @@ fn what_we_asked_is_compared_with_what_the_partner_was_asked() {
         (Some(Ended), Some(Open), None),
         (Some(Unasked), None, None),
         (Some(Open), Some(Delivered), Some((Outcome, PollAgain))),
-        (Some(Refused), Some(Delivered), Some((Outcome, SendAgain))),
+        (Some(Refused), Some(Delivered), Some((Outcome, AskPartner))),
+        // Its consent ended while the record was on its way.
+        (Some(Ended), Some(Delivered), None),
         (Some(Delivered), Some(Refused), Some((Outcome, AskPartner))),
         (Some(Unasked), Some(Open), Some((Outcome, TraceHere))),
         (Some(Open), None, Some((OnlyOurs, SendAgain))),

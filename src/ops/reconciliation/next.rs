@@ -106,11 +106,11 @@ impl ReconcileAction {
 }
 
 /// Whether how whoever asked has it fits how whoever was asked has it. In a bulk exchange whoever was asked does not know that nobody was
-/// matched, and that no export follows.
+/// matched, and that no export follows. What ended for whoever asked, such as by its consent, may stand in any way for whoever was asked.
 pub fn fits(asker: ReconcileOutcome, asked: ReconcileOutcome, is_bulk: bool) -> bool {
     use ReconcileOutcome::{Delivered, Ended, Open, Refused};
     asker == asked
-        || matches!((asker, asked), (Ended, Open | Refused))
+        || matches!((asker, asked), (Ended, Open | Refused | Delivered))
         || (is_bulk && matches!((asker, asked), (Refused, Open | Ended)))
         || (is_bulk && matches!((asker, asked), (Open, Delivered)))
 }
@@ -141,11 +141,12 @@ pub fn of_outcome(by_us: bool, asker: ReconcileOutcome, asked: ReconcileOutcome)
     match (by_us, asker, asked) {
         (_, Unasked, _) | (_, _, Unasked) => TraceHere,
         (true, Open, Delivered | Refused) => PollAgain,
-        (true, Open, _) | (true, Refused | Ended, _) => SendAgain,
-        (true, Delivered, _) => AskPartner,
+        (true, Open, _) => SendAgain,
+        // What has ended cannot be replayed, and must not be where the consent ended it.
+        (_, Refused | Ended, _) | (true, Delivered, _) => AskPartner,
         // The partner says that it has what we did not give.
         (false, Delivered, _) => TraceHere,
-        (false, Open | Refused | Ended, _) => PartnerSendsAgain,
+        (false, Open, _) => PartnerSendsAgain,
     }
 }
 
@@ -201,6 +202,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nobody_sends_again_what_has_ended_for_whoever_asked() {
+        for by_us in [true, false] {
+            for asker in [ReconcileOutcome::Refused, ReconcileOutcome::Ended] {
+                for asked in ReconcileOutcome::ALL {
+                    let action = of_outcome(by_us, asker, asked);
+                    assert!(
+                        matches!(action, ReconcileAction::AskPartner | ReconcileAction::TraceHere),
+                        "{by_us} {asker:?} {asked:?} {action:?}"
+                    );
+                }
+            }
+        }
+        assert!(fits(ReconcileOutcome::Ended, ReconcileOutcome::Delivered, false));
     }
 
     #[test]

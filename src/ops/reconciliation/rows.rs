@@ -11,7 +11,7 @@ use crate::bulk::EXPORT_KIND;
 use crate::bulk::asking::{ALONE, ANSWERED, LEFT};
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
-use crate::exchange::phase::{DeliveryState, Phase};
+use crate::exchange::phase::{ConsentState, DeliveryState, Phase};
 use crate::exchange::steps::StepName;
 use crate::ids::before_all_of;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
@@ -178,7 +178,8 @@ fn ours(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
 
 fn of_ours(row: &ExchangeRow) -> ReconcileRow {
     let is_acknowledged = row.delivery_state == DeliveryState::Acknowledged.code();
-    let outcome = ReconcileOutcome::of_ours(Phase::parse(&row.phase), row.answer_due_ms.is_some());
+    let (phase, consent) = (Phase::parse(&row.phase), ConsentState::parse(&row.consent_state));
+    let outcome = ReconcileOutcome::of_ours(phase, consent, row.answer_due_ms.is_some());
     ReconcileRow {
         correlation_id: row.correlation_id.clone(),
         exchange_id: row.id.clone(),
