@@ -1,11 +1,14 @@
 //! Compares what stands here with a partner's file: both sides in the same order, each once from the begin to the end. Pure.
 
-use super::next::{ReconcileAction, ReconcileFinding, fits, of_acknowledgement, of_one_side, of_outcome, of_receipt};
+use super::next::{
+    ReconcileAction, ReconcileFinding, fits, of_acknowledgement, of_one_side, of_outcome, of_receipt, of_rows,
+};
 use super::row::ReconcileOutcome;
 use super::side::{SideGroup, SideRows, place};
 use crate::error::Failure;
 use serde::Serialize;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// The exchanges that are compared: those that began at `from_ms` or later and before `until_ms`, UTC milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +26,8 @@ impl ReconcilePeriod {
         until_ms: i64::MAX,
     };
 
-    fn has(self, group: &SideGroup<'_>) -> bool {
-        [group.first_ms, group.last.started_ms]
-            .iter()
-            .any(|at_ms| (self.from_ms..self.until_ms).contains(at_ms))
+    fn range(self) -> Range<i64> {
+        self.from_ms..self.until_ms
     }
 }
 
@@ -56,7 +57,7 @@ pub struct ReconcileDifference {
 /// How much was compared, and how much differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReconcileCounts {
-    /// Rows of ours.
+    /// Rows of ours that say how the exchanges of the period stand.
     pub ours: u64,
     /// Rows of the partner's file.
     pub theirs: u64,
@@ -87,12 +88,14 @@ pub fn compare(
     each: Each<'_>,
 ) -> Result<ReconcileCounts, Failure> {
     let mut counts = ReconcileCounts {
-        ours: ours.len() as u64,
         theirs: theirs.len() as u64,
         duplicates: theirs.duplicates(),
         ..ReconcileCounts::default()
     };
-    let (mut left, mut right) = (ours.groups().peekable(), theirs.groups().peekable());
+    let (mut left, mut right) = (
+        ours.groups(period.range()).peekable(),
+        theirs.groups(period.range()).peekable(),
+    );
     loop {
         let order = match (left.peek(), right.peek()) {
             (None, None) => return Ok(counts),
@@ -102,21 +105,23 @@ pub fn compare(
         };
         let found: Vec<ReconcileDifference> = match order {
             Ordering::Less => {
-                let group = left.next().filter(|group| period.has(group));
+                let group = left.next().filter(|group| group.is_in_period);
+                counts.ours += group.map_or(0, |group| group.rows);
                 only(ReconcileFinding::OnlyOurs, group, &mut counts)
             }
             Ordering::Greater => {
-                let group = right.next().filter(|group| period.has(group));
+                let group = right.next().filter(|group| group.is_in_period);
                 only(ReconcileFinding::OnlyTheirs, group, &mut counts)
             }
             Ordering::Equal => {
                 let (Some(ours), Some(theirs)) = (left.next(), right.next()) else {
                     return Ok(counts);
                 };
-                if !period.has(&ours) && !period.has(&theirs) {
+                if !ours.is_in_period && !theirs.is_in_period {
                     continue;
                 }
                 counts.both += 1;
+                counts.ours += ours.rows;
                 let (asker, asked) = if ours.last.by_us {
                     (&ours, &theirs)
                 } else {
@@ -174,8 +179,12 @@ fn alone(finding: ReconcileFinding, group: &SideGroup<'_>) -> Option<ReconcileDi
 
 /// In what an exchange differs that both have.
 fn both(ours: &SideGroup<'_>, theirs: &SideGroup<'_>) -> Vec<ReconcileDifference> {
+    let by_us = ours.last.by_us;
+    let (asker, asked) = if by_us { (ours, theirs) } else { (theirs, ours) };
+    let is_short = asker.is_in_period && asker.wanted > asked.all;
+    let of_asker = (format!("{} rows", asker.wanted), format!("{} rows", asked.all));
+    let (here, there) = if by_us { of_asker } else { (of_asker.1, of_asker.0) };
     let (ours, theirs) = (&ours.last, &theirs.last);
-    let by_us = ours.by_us;
     let (asker, asked) = if by_us { (ours, theirs) } else { (theirs, ours) };
     let is_bulk = ours.is_bulk || theirs.is_bulk;
     let mut found = Vec::new();
@@ -193,6 +202,11 @@ fn both(ours: &SideGroup<'_>, theirs: &SideGroup<'_>) -> Vec<ReconcileDifference
             next: action.text(),
         });
     };
+    if !is_bulk && is_short {
+        let said = [Some(here.as_str()), Some(there.as_str())];
+        differs(ReconcileFinding::Rows, said, of_rows(by_us));
+        return found;
+    }
     if !fits(asker.outcome, asked.outcome, is_bulk) {
         let said = [Some(ours.outcome.code()), Some(theirs.outcome.code())];
         let action = of_outcome(by_us, asker.outcome, asked.outcome);

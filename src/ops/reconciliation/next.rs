@@ -11,6 +11,8 @@ pub enum ReconcileFinding {
     OnlyOurs,
     /// The partner's file has it, and we do not.
     OnlyTheirs,
+    /// Whoever asked has more exchanges with this correlation id than whoever was asked.
+    Rows,
     /// Both have it, and it stands differently.
     Outcome,
     /// Both have it, and name different receipts, or one of them none.
@@ -21,9 +23,10 @@ pub enum ReconcileFinding {
 
 impl ReconcileFinding {
     /// Every finding.
-    pub const ALL: [ReconcileFinding; 5] = [
+    pub const ALL: [ReconcileFinding; 6] = [
         ReconcileFinding::OnlyOurs,
         ReconcileFinding::OnlyTheirs,
+        ReconcileFinding::Rows,
         ReconcileFinding::Outcome,
         ReconcileFinding::Receipt,
         ReconcileFinding::Acknowledgement,
@@ -34,6 +37,7 @@ impl ReconcileFinding {
         match self {
             ReconcileFinding::OnlyOurs => "only-ours",
             ReconcileFinding::OnlyTheirs => "only-theirs",
+            ReconcileFinding::Rows => "rows",
             ReconcileFinding::Outcome => "outcome",
             ReconcileFinding::Receipt => "receipt",
             ReconcileFinding::Acknowledgement => "acknowledgement",
@@ -147,6 +151,15 @@ pub fn of_outcome(by_us: bool, asker: ReconcileOutcome, asked: ReconcileOutcome)
         // The partner says that it has what we did not give.
         (false, Delivered, _) => TraceHere,
         (false, Open, _) => PartnerSendsAgain,
+    }
+}
+
+/// What to do when whoever was asked has fewer exchanges with a correlation id. Which of them are missing cannot be told from the id.
+pub fn of_rows(by_us: bool) -> ReconcileAction {
+    if by_us {
+        ReconcileAction::AskPartner
+    } else {
+        ReconcileAction::TraceHere
     }
 }
 
