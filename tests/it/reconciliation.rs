@@ -208,6 +208,12 @@ async fn what_both_have_is_the_same_and_each_planted_difference_is_found() {
     ] {
         desk.get(wrong).await.assert_status(400);
     }
+
+    // A match whose grant is gone, as after an erasure, is left out: nobody can say how it stands.
+    payer.execute("DELETE FROM grants");
+    let rows = exported(&payer, "new-payer", "without-grants.ndjson");
+    assert_eq!(rows.len(), 2, "{rows:#?}");
+    assert!(rows.iter().all(|row| row["outcome"] == "refused"), "{rows:#?}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::bulk::EXPORT_KIND;
 use crate::bulk::asking::{ALONE, ANSWERED, LEFT};
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
+use crate::exchange::inbound::MATCHED;
 use crate::exchange::phase::{ConsentState, DeliveryState, Phase};
 use crate::exchange::steps::StepName;
 use crate::ids::before_all_of;
@@ -281,8 +282,13 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
             return Ok((rows, last));
         }
         last = Some(decision.id.clone());
-        if !in_bulk.contains(decision.id.as_str()) {
-            rows.push(of_theirs(&batch.exchange(db, row, &mut left)?));
+        if in_bulk.contains(decision.id.as_str()) || is_cut_off(row) {
+            continue;
+        }
+        let exchange = batch.exchange(db, row, &mut left)?;
+        // Where entries were left unread, it may have been sent as a whole.
+        if !exchange.sent.is_cut || exchange.sent.whole > 0 {
+            rows.push(of_theirs(&exchange));
         }
     }
     Ok((rows, last.filter(|_| !batch.is_last)))
@@ -302,6 +308,13 @@ fn in_bulk(rows: &[InboundRow]) -> HashSet<&str> {
         .filter(is_in_bulk)
         .map(|row| row.decision.id.as_str())
         .collect()
+}
+
+/// Whether the grant or the member of a match is not on record any more, by an erasure or its period, so that nobody can say how it stands.
+fn is_cut_off(row: &InboundRow) -> bool {
+    let decision = &row.decision;
+    let is_without_grant = row.grant.is_none() && (decision.grant_id.is_some() || decision.outcome == MATCHED);
+    is_without_grant || (row.grant.is_some() && decision.patient_id.is_none())
 }
 
 fn of_theirs(exchange: &InboundExchange) -> ReconcileRow {
