@@ -223,7 +223,7 @@ fn compare_file(
         let remedy = format!("Check the path {} and its permissions.", path.display());
         Failure::new(Fault::InputUnreadable).remedy(remedy).because(error)
     })?;
-    let theirs = read::theirs(BufReader::new(file))?;
+    let theirs = read::theirs(BufReader::new(file), asked.now_ms)?;
     let mut all = match &args.out {
         Some(path) => Some(WrittenFile::begin(&cwd.join(path))?),
         None => None,

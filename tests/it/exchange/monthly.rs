@@ -116,7 +116,7 @@ fn exchanges_of_ours_are_counted_and_compared_by_how_they_ended() {
     );
 
     // The partner has nothing on record, not even what it was asked.
-    let theirs = read::theirs(csv_header().as_bytes()).expect("a file without rows");
+    let theirs = read::theirs(csv_header().as_bytes(), asked.now_ms).expect("a file without rows");
     let ours = read::ours(&bed.ctx.store, &asked, ReconcilePeriod::ALL).expect("read");
     let mut found = Vec::new();
     let counts = compare(&ours, &theirs, ReconcilePeriod::ALL, &mut |difference| {
