@@ -3,8 +3,8 @@
 //!
 //! Reads only. What it shows may be given to the partner, so that it looks at no reviews: an answer must not tell that a person decides
 //! (threats C01). For the same reason what we began has no state of ours in its row, only how it stands in the common word, and is shown only
-//! once the partner was asked. An exchange that a bulk run or a bulk job worked for is in the row of that run or job, since the partner knows no other
-//! correlation id of it.
+//! once the partner was asked. An exchange that a bulk run or a bulk job worked for is in the row of that run or job, since the partner knows
+//! no other correlation id of it.
 
 use super::row::{ReconcileOutcome, ReconcileRow};
 use crate::bulk::EXPORT_KIND;
