@@ -43,7 +43,9 @@ pub struct ReconcileArgs {
 /// What to do with records of exchanges.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ReconcileCommand {
-    /// Write our exchanges with a partner, one row each, without member data
+    /// Write what a partner and we asked each other, one row each, into a file for that partner
+    ///
+    /// No column is about a member. But a correlation id is the text of whoever asked: if it is a member number, so is the cell.
     Export(ReconcileExportArgs),
     /// Compare a file of a partner with our exchanges: 0 nothing differs, 1 something does, 3 the file cannot be used
     Compare(ReconcileCompareArgs),
@@ -221,7 +223,7 @@ fn compare_file(
         let remedy = format!("Check the path {} and its permissions.", path.display());
         Failure::new(Fault::InputUnreadable).remedy(remedy).because(error)
     })?;
-    let theirs = read::theirs(BufReader::new(file))?;
+    let theirs = read::theirs(BufReader::new(file), asked.now_ms)?;
     let mut all = match &args.out {
         Some(path) => Some(WrittenFile::begin(&cwd.join(path))?),
         None => None,
@@ -285,7 +287,7 @@ fn show(partner: &str, counts: ReconcileCounts, found: &[ReconcileDifference], o
         ));
     }
     out.line(&format!(
-        "ours: {}, theirs: {} (and {} that stand twice), both: {}, the same: {}, differences: {}",
-        counts.ours, counts.theirs, counts.duplicates, counts.both, counts.same, counts.differences
+        "ours: {}, theirs: {} (and {} that stand twice), both: {}, the same: {}, bulk that is not kept: {}, differences: {}",
+        counts.ours, counts.theirs, counts.duplicates, counts.both, counts.same, counts.not_kept, counts.differences
     ));
 }

@@ -10,7 +10,7 @@ use super::resolve::Resolution;
 use crate::audit::{Action, ConsentNote, LedgerEvent, Object};
 use crate::consent::{self, ConsentScope, ConsentTerms};
 use crate::error::Fault;
-use crate::store::matching::{DecisionRow, GrantRow, MatchRecord, PossibleMember};
+use crate::store::matching::{DecisionRow, GrantRow, MEMBER_MATCH, MatchRecord, PossibleMember};
 
 /// The outcome code of a decision by the consent alone.
 const CONSENT_FIRST: &str = "consent-first";
@@ -181,6 +181,7 @@ fn blank(arrival: &Arrival<'_>) -> DecisionRow {
         partner_id: caller.partner.id.clone(),
         correlation_id: caller.correlation.correlation_id.clone(),
         request_id: caller.correlation.request_id.clone(),
+        kind: MEMBER_MATCH,
         outcome: "",
         reason: None,
         patient_id: None,

@@ -135,19 +135,6 @@ pub fn totals_of_jobs(db: &mut Db, jobs: &[&str]) -> Result<HashMap<String, File
     Ok(summed(rows))
 }
 
-/// Returns those of these correlation ids under which the partner began bulk jobs of this kind.
-///
-/// # Errors
-/// Those of the database.
-pub fn in_bulk(db: &mut Db, (partner, kind): (&str, &str), correlations: &[&str]) -> Result<HashSet<String>, Failure> {
-    let ids: Vec<String> = bulk_job::table
-        .filter(bulk_job::partner_id.eq(partner).and(bulk_job::kind.eq(kind)))
-        .filter(bulk_job::correlation_id.eq_any(correlations))
-        .select(bulk_job::correlation_id)
-        .load(db)?;
-    Ok(ids.into_iter().collect())
-}
-
 fn summed(rows: Vec<(String, i64, i64)>) -> HashMap<String, FileTotals> {
     let mut totals: HashMap<String, FileTotals> = HashMap::new();
     for (id, resources, bytes) in rows {

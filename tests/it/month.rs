@@ -10,6 +10,18 @@ use serde_json::json;
 async fn matches_reviews_and_repetitions_of_a_month_are_counted_by_partner() {
     let (payer, client) = TestPayer::start(6);
     let token = client.token(ALL_SCOPES).await;
+    // Before the first act, so that the month is that of the acts.
+    let last = payer.json_command(&["report"]);
+    assert_eq!(
+        (&last["is_over"], &last["total"]["figures"]["answered"]),
+        (&json!(true), &json!(0))
+    );
+    let zone: chrono_tz::Tz = last["time_zone"]
+        .as_str()
+        .expect("a zone")
+        .parse()
+        .expect("a time zone");
+    let month = chrono::Utc::now().with_timezone(&zone).format("%Y-%m").to_string();
     let request = payer.request(0, Variation::Exact).to_string();
     for _ in 0..3 {
         let reply = client
@@ -25,17 +37,6 @@ async fn matches_reviews_and_repetitions_of_a_month_are_counted_by_partner() {
     let place = place_of(&payer, &review, 1);
     decided(&payer, &review, &["--confirm", &place], "ana");
 
-    let last = payer.json_command(&["report"]);
-    assert_eq!(
-        (&last["is_over"], &last["total"]["figures"]["answered"]),
-        (&json!(true), &json!(0))
-    );
-    let zone: chrono_tz::Tz = last["time_zone"]
-        .as_str()
-        .expect("a zone")
-        .parse()
-        .expect("a time zone");
-    let month = chrono::Utc::now().with_timezone(&zone).format("%Y-%m").to_string();
     let report = payer.json_command(&[
         "report",
         "--month",

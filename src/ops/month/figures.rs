@@ -11,6 +11,9 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// The outcome of a decision that the guessing guard hid.
+const GUARDED: &str = "guarded";
+
 macro_rules! figures {
     ($($(#[$about:meta])* $name:ident,)+) => {
         /// What happened in a month. Times are milliseconds; one is missing where nothing ended.
@@ -70,6 +73,8 @@ figures! {
     consent_refused,
     /// The guessing guard refused.
     guarded,
+    /// The decision is of a kind that this version does not know.
+    decided_otherwise,
     /// The match was in doubt, and a person decides. A question that is asked again counts again.
     doubtful,
     /// Matches that were answered within one business day, at once or by the decision of a person.
@@ -140,7 +145,8 @@ impl MonthTally {
             REVIEW => figures.doubtful += 1,
             "consent" | "consent-first" => figures.consent_refused += 1,
             "none" => figures.not_matched += 1,
-            _ => figures.guarded += 1,
+            GUARDED => figures.guarded += 1,
+            _ => figures.decided_otherwise += 1,
         }
         // What is in doubt is answered by its review.
         if row.outcome != REVIEW {
@@ -252,7 +258,15 @@ mod tests {
     #[test]
     fn a_doubtful_match_is_answered_when_a_person_has_decided() {
         let mut tally = MonthTally::default();
-        for outcome in ["matched", "none", "review", "consent", "consent-first", "guarded"] {
+        for outcome in [
+            "matched",
+            "none",
+            "review",
+            "consent",
+            "consent-first",
+            "guarded",
+            "new",
+        ] {
             tally.answered(&AnsweredInMonth {
                 id: "d".into(),
                 partner_id: "p".into(),
@@ -282,11 +296,12 @@ mod tests {
                 figures.matched,
                 figures.doubtful,
                 figures.consent_refused,
-                figures.guarded
+                figures.guarded,
+                figures.decided_otherwise
             ),
-            (6, 1, 1, 2, 1)
+            (7, 1, 1, 2, 1, 1)
         );
-        assert_eq!((figures.answered_in_time, figures.answered_late), (6, 1));
+        assert_eq!((figures.answered_in_time, figures.answered_late), (7, 1));
         assert_eq!(
             (
                 figures.reviews,

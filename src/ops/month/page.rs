@@ -34,6 +34,7 @@ const ANSWERED: &[(&str, Count)] = &[
     ("Nobody matched", |one| one.not_matched),
     ("Consent refused", |one| one.consent_refused),
     ("Refused by the guessing guard", |one| one.guarded),
+    ("Decided otherwise", |one| one.decided_otherwise),
     ("In doubt", |one| one.doubtful),
     ("Within one business day", |one| one.answered_in_time),
     ("Later", |one| one.answered_late),

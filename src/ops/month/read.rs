@@ -1,6 +1,7 @@
 //! Counts the rows of a time, a page at a time: one pass over our exchanges, the matches of partners, the reviews, and the ledger.
 //!
-//! Reads only. The pass over the ledger is the dearest: it looks at each entry of the time, since entries have no index by action.
+//! Reads only. The pass over the ledger is the dearest: it looks at each entry of the time, since entries have no index by action. So it reads an
+//! hour at a time, that no read looks at more entries than those of an hour.
 
 use super::figures::{MonthFigures, MonthTally};
 use crate::audit::Action;
@@ -27,6 +28,9 @@ const WITH_PERSON: [Action; 11] = [
 ];
 /// What the entry of a repeated request has, and that of no other match.
 const REPLAYED: &[u8] = b"\"reason\":\"replayed\"";
+
+/// The time whose entries of the ledger one read looks at, milliseconds.
+const STRETCH_MS: i64 = 3_600_000;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +85,7 @@ pub fn counted(store: &Store, what: MonthCounted<'_>) -> Result<MonthByPartner, 
     asked(store, rows, what.now_ms, &mut tallies)?;
     answered(store, rows, &mut tallies)?;
     reviewed(store, rows, (what.zone, what.now_ms), &mut tallies)?;
-    repeated(store, rows, &mut tallies)?;
+    repeated(store, what, &mut tallies)?;
     let partners = tallies.partners.into_iter();
     Ok(MonthByPartner {
         partners: partners.map(|(id, tally)| (id, tally.end())).collect(),
@@ -149,7 +153,27 @@ fn reviewed(
 }
 
 /// Repeated requests, of which the ledger alone has something.
-fn repeated(store: &Store, (of, begin): (MonthRows<'_>, &str), tallies: &mut Tallies) -> Result<(), Failure> {
+fn repeated(store: &Store, what: MonthCounted<'_>, tallies: &mut Tallies) -> Result<(), Failure> {
+    for (begin_ms, end_ms) in stretches(what.from_ms, what.until_ms, what.now_ms) {
+        let (begin, before) = (before_all_of(begin_ms), before_all_of(end_ms));
+        let of = MonthRows {
+            partner: what.partner,
+            before: &before,
+        };
+        repeated_in(store, (of, begin.as_str()), tallies)?;
+    }
+    Ok(())
+}
+
+/// The hours of a time, each with its end, until the one of now.
+fn stretches(from_ms: i64, until_ms: i64, now_ms: i64) -> impl Iterator<Item = (i64, i64)> {
+    let begins = std::iter::successors(Some(from_ms), |begin_ms| Some(begin_ms + STRETCH_MS));
+    begins
+        .take_while(move |begin_ms| *begin_ms < until_ms && *begin_ms <= now_ms)
+        .map(move |begin_ms| (begin_ms, until_ms.min(begin_ms + STRETCH_MS)))
+}
+
+fn repeated_in(store: &Store, (of, begin): (MonthRows<'_>, &str), tallies: &mut Tallies) -> Result<(), Failure> {
     let mut after = begin.to_owned();
     loop {
         let rows = store.read_blocking(|db| month_rows::entered(db, of, Action::MatchBegun.code(), &after))?;
@@ -163,5 +187,24 @@ fn repeated(store: &Store, (of, begin): (MonthRows<'_>, &str), tallies: &mut Tal
             Some(last) if !is_last(&rows) => after.clone_from(&last.id),
             _ => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_cover_the_time_without_a_gap_and_end_with_the_hour_of_now() {
+        let of = |until_ms, now_ms| stretches(10, until_ms, now_ms).collect::<Vec<_>>();
+        let (first, second) = (10 + STRETCH_MS, 10 + 2 * STRETCH_MS);
+        assert_eq!(
+            of(second + 5, i64::MAX),
+            [(10, first), (first, second), (second, second + 5)]
+        );
+        assert_eq!(of(second, i64::MAX), [(10, first), (first, second)]);
+        assert_eq!(of(second + 5, first), [(10, first), (first, second)]);
+        assert_eq!(of(second + 5, 10), [(10, first)]);
+        assert!(of(second, 9).is_empty());
     }
 }

@@ -68,7 +68,9 @@ fn what_we_asked_is_compared_with_what_the_partner_was_asked() {
         (Some(Ended), Some(Open), None),
         (Some(Unasked), None, None),
         (Some(Open), Some(Delivered), Some((Outcome, PollAgain))),
-        (Some(Refused), Some(Delivered), Some((Outcome, SendAgain))),
+        (Some(Refused), Some(Delivered), Some((Outcome, AskPartner))),
+        // Its consent ended while the record was on its way.
+        (Some(Ended), Some(Delivered), None),
         (Some(Delivered), Some(Refused), Some((Outcome, AskPartner))),
         (Some(Unasked), Some(Open), Some((Outcome, TraceHere))),
         (Some(Open), None, Some((OnlyOurs, SendAgain))),
@@ -133,6 +135,13 @@ fn receipts_and_acknowledgements_are_compared_where_the_outcome_is_the_same() {
             (Some("bb"), None),
             Some((ReconcileFinding::Receipt, ReconcileAction::PollAgain)),
         ),
+        // The files are gone, and the receipt with them.
+        ((Some("aa"), None), (None, None), None),
+        (
+            (Some("aa"), at),
+            (None, None),
+            Some((ReconcileFinding::Receipt, ReconcileAction::AskPartner)),
+        ),
         (
             (Some("aa"), at),
             (Some("aa"), None),
@@ -146,6 +155,30 @@ fn receipts_and_acknowledgements_are_compared_where_the_outcome_is_the_same() {
 }
 
 #[test]
+fn a_bulk_exchange_is_not_compared_once_whoever_was_asked_has_no_job_of_it() {
+    let of = |direction: &str, kind: &str, outcome| ReconcileRow {
+        kind: kind.into(),
+        receipt: (kind == "bulk").then(|| "aa".into()),
+        ..row("c", direction, outcome)
+    };
+    let run = |direction: &str| of(direction, "bulk", ReconcileOutcome::Delivered);
+    let single = |direction: &str| of(direction, "single", ReconcileOutcome::Refused);
+    for (ours, theirs, both) in [
+        (vec![run("outbound")], vec![], 0),
+        (vec![], vec![run("outbound")], 0),
+        (vec![run("outbound")], vec![single("inbound")], 1),
+        (vec![single("inbound")], vec![run("outbound")], 1),
+    ] {
+        let (counts, found) = compared(&ours, &theirs);
+        assert!(found.is_empty(), "{ours:?} {theirs:?} {found:?}");
+        assert_eq!((counts.both, counts.same, counts.not_kept), (both, 0, 1));
+    }
+    // Whoever was asked does not lose what whoever asked has.
+    let (counts, found) = compared(&[run("inbound")], &[]);
+    assert_eq!((found.len(), counts.not_kept), (1, 0), "{found:?}");
+}
+
+#[test]
 fn the_last_round_of_a_correlation_id_says_how_it_stands() {
     let ours = [row("c", "outbound", ReconcileOutcome::Delivered)];
     let refused = ReconcileRow {
@@ -156,6 +189,70 @@ fn the_last_round_of_a_correlation_id_says_how_it_stands() {
     let theirs = [row("c", "inbound", ReconcileOutcome::Delivered), refused];
     let (counts, found) = compared(&ours, &theirs);
     assert_eq!((counts.both, counts.same, counts.duplicates), (1, 1, 0), "{found:?}");
+}
+
+#[test]
+fn rows_beyond_the_period_do_not_stand_for_a_group_that_has_one_in_it() {
+    let ms = |text: &str| parse_rfc3339_ms(text).expect("a time");
+    let october = ReconcilePeriod {
+        from_ms: ms("2026-10-01T00:00:00Z"),
+        until_ms: ms("2026-11-01T00:00:00Z"),
+    };
+    let at = |id: &str, direction: &str, day: &str, outcome| ReconcileRow {
+        exchange_id: id.into(),
+        started_at: format!("2026-{day}T15:00:00Z"),
+        ..row("c", direction, outcome)
+    };
+    let theirs = [at("t", "inbound", "10-05", ReconcileOutcome::Delivered)];
+    // The middle one of three is in the period, and neither the first nor the last.
+    let ours = [
+        at("a", "outbound", "09-20", ReconcileOutcome::Refused),
+        at("b", "outbound", "10-05", ReconcileOutcome::Delivered),
+        at("c", "outbound", "11-09", ReconcileOutcome::Open),
+    ];
+    let (counts, found) = compared_in(october, &ours, &theirs);
+    assert_eq!((counts.ours, counts.both, counts.same), (1, 1, 1), "{found:?}");
+    let (counts, found) = compared_in(october, &ours, &[]);
+    assert_eq!((counts.ours, counts.differences), (1, 1));
+    assert_eq!(found[0].exchange_id.as_deref(), Some("b"));
+    // What began at the same time is in the order of its id.
+    let ours = [
+        at("b", "outbound", "10-05", ReconcileOutcome::Delivered),
+        at("a", "outbound", "10-05", ReconcileOutcome::Ended),
+    ];
+    let mut together = SideRows::new(RowsOf::Us);
+    assert!(ours.iter().all(|row| together.add(row, 0)));
+    together.settle();
+    let groups: Vec<&str> = together
+        .groups(october.range())
+        .map(|group| group.last.exchange_id)
+        .collect();
+    assert_eq!(groups, ["b"]);
+}
+
+#[test]
+fn fewer_rows_with_one_correlation_id_than_whoever_asked_has_are_a_difference() {
+    let rows = |direction: &str, count: u32, outcome| -> Vec<ReconcileRow> {
+        let each = |number| ReconcileRow {
+            exchange_id: format!("{direction}-{number}"),
+            ..row("night", direction, outcome)
+        };
+        (0..count).map(each).collect()
+    };
+    let delivered = ReconcileOutcome::Delivered;
+    let all = |direction: &str, count| rows(direction, count, delivered);
+    let short = (ReconcileFinding::Rows, ReconcileAction::AskPartner);
+    assert_eq!(told(&all("outbound", 3), &all("inbound", 2)), Some(short));
+    let short = (ReconcileFinding::Rows, ReconcileAction::TraceHere);
+    assert_eq!(told(&all("inbound", 2), &all("outbound", 3)), Some(short));
+    assert_eq!(told(&all("outbound", 3), &all("inbound", 3)), None);
+    // Each round of a match is a row of whoever was asked.
+    assert_eq!(told(&all("outbound", 1), &all("inbound", 3)), None);
+    // What ended may have ended before it reached whoever was to be asked.
+    let mut ours = rows("outbound", 1, ReconcileOutcome::Ended);
+    ours[0].started_at = "2026-10-04T15:00:00Z".into();
+    ours.extend(all("outbound", 2).into_iter().skip(1));
+    assert_eq!(told(&ours, &all("inbound", 1)), None);
 }
 
 #[test]

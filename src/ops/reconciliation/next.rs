@@ -11,6 +11,8 @@ pub enum ReconcileFinding {
     OnlyOurs,
     /// The partner's file has it, and we do not.
     OnlyTheirs,
+    /// Whoever asked has more exchanges with this correlation id than whoever was asked.
+    Rows,
     /// Both have it, and it stands differently.
     Outcome,
     /// Both have it, and name different receipts, or one of them none.
@@ -21,9 +23,10 @@ pub enum ReconcileFinding {
 
 impl ReconcileFinding {
     /// Every finding.
-    pub const ALL: [ReconcileFinding; 5] = [
+    pub const ALL: [ReconcileFinding; 6] = [
         ReconcileFinding::OnlyOurs,
         ReconcileFinding::OnlyTheirs,
+        ReconcileFinding::Rows,
         ReconcileFinding::Outcome,
         ReconcileFinding::Receipt,
         ReconcileFinding::Acknowledgement,
@@ -34,6 +37,7 @@ impl ReconcileFinding {
         match self {
             ReconcileFinding::OnlyOurs => "only-ours",
             ReconcileFinding::OnlyTheirs => "only-theirs",
+            ReconcileFinding::Rows => "rows",
             ReconcileFinding::Outcome => "outcome",
             ReconcileFinding::Receipt => "receipt",
             ReconcileFinding::Acknowledgement => "acknowledgement",
@@ -106,11 +110,11 @@ impl ReconcileAction {
 }
 
 /// Whether how whoever asked has it fits how whoever was asked has it. In a bulk exchange whoever was asked does not know that nobody was
-/// matched, and that no export follows.
+/// matched, and that no export follows. What ended for whoever asked, such as by its consent, may stand in any way for whoever was asked.
 pub fn fits(asker: ReconcileOutcome, asked: ReconcileOutcome, is_bulk: bool) -> bool {
     use ReconcileOutcome::{Delivered, Ended, Open, Refused};
     asker == asked
-        || matches!((asker, asked), (Ended, Open | Refused))
+        || matches!((asker, asked), (Ended, Open | Refused | Delivered))
         || (is_bulk && matches!((asker, asked), (Refused, Open | Ended)))
         || (is_bulk && matches!((asker, asked), (Open, Delivered)))
 }
@@ -141,11 +145,21 @@ pub fn of_outcome(by_us: bool, asker: ReconcileOutcome, asked: ReconcileOutcome)
     match (by_us, asker, asked) {
         (_, Unasked, _) | (_, _, Unasked) => TraceHere,
         (true, Open, Delivered | Refused) => PollAgain,
-        (true, Open, _) | (true, Refused | Ended, _) => SendAgain,
-        (true, Delivered, _) => AskPartner,
+        (true, Open, _) => SendAgain,
+        // What has ended cannot be replayed, and must not be where the consent ended it.
+        (_, Refused | Ended, _) | (true, Delivered, _) => AskPartner,
         // The partner says that it has what we did not give.
         (false, Delivered, _) => TraceHere,
-        (false, Open | Refused | Ended, _) => PartnerSendsAgain,
+        (false, Open, _) => PartnerSendsAgain,
+    }
+}
+
+/// What to do when whoever was asked has fewer exchanges with a correlation id. Which of them are missing cannot be told from the id.
+pub fn of_rows(by_us: bool) -> ReconcileAction {
+    if by_us {
+        ReconcileAction::AskPartner
+    } else {
+        ReconcileAction::TraceHere
     }
 }
 
@@ -201,6 +215,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nobody_sends_again_what_has_ended_for_whoever_asked() {
+        for by_us in [true, false] {
+            for asker in [ReconcileOutcome::Refused, ReconcileOutcome::Ended] {
+                for asked in ReconcileOutcome::ALL {
+                    let action = of_outcome(by_us, asker, asked);
+                    assert!(
+                        matches!(action, ReconcileAction::AskPartner | ReconcileAction::TraceHere),
+                        "{by_us} {asker:?} {asked:?} {action:?}"
+                    );
+                }
+            }
+        }
+        assert!(fits(ReconcileOutcome::Ended, ReconcileOutcome::Delivered, false));
     }
 
     #[test]

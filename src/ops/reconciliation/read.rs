@@ -5,6 +5,7 @@ use super::file::ReconcileFile;
 use super::row::ReconcileRow;
 use super::rows::{ReconcileAsked, page};
 use super::side::{ROWS_MAX, RowsOf, SideRows};
+use crate::clock::parse_rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::store::Store;
@@ -14,6 +15,11 @@ use std::io::BufRead;
 /// How much earlier, or later, than the period the same exchange may have begun at the other payer, milliseconds: our exchange begins when it is
 /// accepted, and the partner's when it is asked.
 const MARGIN_MS: i64 = 31 * 24 * 3_600_000;
+
+/// The earliest start in a partner's file: the begin of the year 2000, UTC milliseconds.
+const FIRST_MS: i64 = 946_684_800_000;
+/// How far a partner's clock may be ahead, milliseconds.
+const DAY_MS: i64 = 24 * 3_600_000;
 
 const TIMES: &str = "Give a date, such as 2026-10-01, or an RFC 3339 instant, such as 2026-10-01T12:00:00Z; the first before the second.";
 
@@ -66,17 +72,22 @@ pub fn each_page(
     }
 }
 
-/// The partner's side.
+/// The partner's side. `now_ms` is the time now, UTC milliseconds.
 ///
 /// # Errors
-/// Those of [`ReconcileFile::next_row`]; [`Fault::InputUnreadable`] for a file with more than [`ROWS_MAX`] rows.
-pub fn theirs(source: impl BufRead) -> Result<SideRows, Failure> {
-    filled(source, SideRows::new(RowsOf::Partner))
+/// Those of [`ReconcileFile::next_row`]; [`Fault::InputUnreadable`] for a row that began before the year 2000 or more than a day ahead of now,
+/// since the rows say which period is compared, and for a file with more than [`ROWS_MAX`] rows.
+pub fn theirs(source: impl BufRead, now_ms: i64) -> Result<SideRows, Failure> {
+    filled(source, SideRows::new(RowsOf::Partner), now_ms)
 }
 
-fn filled(source: impl BufRead, mut side: SideRows) -> Result<SideRows, Failure> {
+fn filled(source: impl BufRead, mut side: SideRows, now_ms: i64) -> Result<SideRows, Failure> {
     let mut file = ReconcileFile::new(source);
+    let known = FIRST_MS..=now_ms.saturating_add(DAY_MS);
     while let Some(row) = file.next_row()? {
+        if parse_rfc3339_ms(&row.started_at).is_none_or(|at_ms| !known.contains(&at_ms)) {
+            return Err(file.bad("The value of started_at cannot be used. Give an instant since the year 2000, and at most one day from now."));
+        }
         if !side.add(&row, file.line()) {
             let remedy =
                 format!("The file has more than {ROWS_MAX} rows. Ask the partner for files of shorter periods.");
@@ -146,9 +157,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_row_more_than_a_side_takes_is_refused_with_its_line() {
-        let row = |number: usize| ReconcileRow {
+    fn row(number: usize) -> ReconcileRow {
+        ReconcileRow {
             correlation_id: format!("c-{number}"),
             exchange_id: format!("x-{number}"),
             direction: "inbound".into(),
@@ -161,14 +171,44 @@ mod tests {
             acknowledged_at: None,
             resources: None,
             bytes: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_row_more_than_a_side_takes_is_refused_with_its_line() {
         let file: String = std::iter::once(csv_header())
             .chain((0..5).map(|at| row(at).csv()))
             .collect();
-        let read = |most| filled(file.as_bytes(), SideRows::of_at_most(RowsOf::Partner, most));
+        let now_ms = parse_rfc3339_ms("2026-10-06T00:00:00Z").expect("a time");
+        let read = |most| filled(file.as_bytes(), SideRows::of_at_most(RowsOf::Partner, most), now_ms);
         let failure = read(4).expect_err("too many");
         assert_eq!(failure.fault(), Fault::InputUnreadable);
         assert_eq!(failure.expressions(), ["line 6"]);
         assert_eq!(read(5).expect("rows").len(), 5);
+    }
+
+    #[test]
+    fn a_start_that_no_exchange_has_is_refused_with_its_line() {
+        let now_ms = parse_rfc3339_ms("2026-10-06T00:00:00Z").expect("a time");
+        let read = |started_at: &str| {
+            let row = ReconcileRow {
+                started_at: started_at.into(),
+                ..row(1)
+            };
+            theirs(format!("{}{}", csv_header(), row.csv()).as_bytes(), now_ms)
+        };
+        for right in ["2000-01-01T00:00:00Z", "2026-10-07T00:00:00Z"] {
+            assert_eq!(read(right).expect(right).len(), 1, "{right}");
+        }
+        for wrong in [
+            "0001-01-01T00:00:00Z",
+            "1999-12-31T23:59:59Z",
+            "2026-10-07T00:00:01Z",
+            "9999-12-31T00:00:00Z",
+        ] {
+            let failure = read(wrong).expect_err(wrong);
+            assert_eq!(failure.fault(), Fault::InputUnreadable, "{wrong}");
+            assert_eq!(failure.expressions(), ["line 2"], "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! The names of the columns and of the outcomes are an interface with partners: a name may be added, never changed.
 
 use crate::error::{Failure, Fault};
-use crate::exchange::phase::{DeliveryState, Phase};
+use crate::exchange::phase::{ConsentState, DeliveryState, Phase};
 use crate::ids::is_correlation_id;
 use serde::{Deserialize, Serialize};
 
@@ -63,11 +63,17 @@ impl ReconcileOutcome {
         }
     }
 
-    /// That of an exchange of ours in this phase; `is_asked` says whether the partner was asked.
-    pub fn of_ours(phase: Option<Phase>, is_asked: bool) -> ReconcileOutcome {
+    /// That of an exchange of ours in this phase, with this state of the consent; `is_asked` says whether the partner was asked. Where the
+    /// consent ended it here, the partner has not refused.
+    pub fn of_ours(phase: Option<Phase>, consent: Option<ConsentState>, is_asked: bool) -> ReconcileOutcome {
+        let is_over = matches!(
+            consent,
+            Some(ConsentState::Refused | ConsentState::Expired | ConsentState::Revoked)
+        );
         match phase {
             _ if !is_asked => ReconcileOutcome::Unasked,
             Some(Phase::Completed) => ReconcileOutcome::Delivered,
+            Some(Phase::Refused) if is_over => ReconcileOutcome::Ended,
             Some(Phase::Refused) => ReconcileOutcome::Refused,
             Some(Phase::Failed | Phase::Cancelled | Phase::Superseded) => ReconcileOutcome::Ended,
             _ => ReconcileOutcome::Open,
@@ -97,7 +103,7 @@ pub struct ReconcileRow {
     pub direction: String,
     /// `single` or `bulk`.
     pub kind: String,
-    /// The payer's own word for where it stands.
+    /// The payer's own word for where it stands. In what we write about what we began, the outcome once more.
     pub state: String,
     /// Where it stands, in a common word.
     pub outcome: ReconcileOutcome,
@@ -239,7 +245,16 @@ mod tests {
             (Phase::Refused, true, Refused),
             (Phase::Failed, true, Ended),
         ] {
-            assert_eq!(ReconcileOutcome::of_ours(Some(phase), asked), wanted, "{phase:?}");
+            let consent = Some(ConsentState::Permitted);
+            assert_eq!(
+                ReconcileOutcome::of_ours(Some(phase), consent, asked),
+                wanted,
+                "{phase:?}"
+            );
+        }
+        for consent in [ConsentState::Refused, ConsentState::Expired, ConsentState::Revoked] {
+            let outcome = ReconcileOutcome::of_ours(Some(Phase::Refused), Some(consent), true);
+            assert_eq!(outcome, Ended, "{consent:?}: the partner has not refused");
         }
         for (phase, delivery, wanted) in [
             (Phase::Matched, DeliveryState::None, Open),

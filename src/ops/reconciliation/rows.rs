@@ -2,15 +2,17 @@
 //! its bulk jobs, each in the order of their ids, which is that of time.
 //!
 //! Reads only. What it shows may be given to the partner, so that it looks at no reviews: an answer must not tell that a person decides
-//! (threats C01). An exchange that a bulk run or a bulk job worked for is in the row of that run or job, since the partner knows no other
-//! correlation id of it.
+//! (threats C01). For the same reason what we began has no state of ours in its row, only how it stands in the common word, and is shown only
+//! once the partner was asked. An exchange that a bulk run or a bulk job worked for is in the row of that run or job, since the partner knows
+//! no other correlation id of it.
 
 use super::row::{ReconcileOutcome, ReconcileRow};
+use crate::bulk::EXPORT_KIND;
 use crate::bulk::asking::{ALONE, ANSWERED, LEFT};
-use crate::bulk::{EXPORT_KIND, MATCH_KIND};
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
-use crate::exchange::phase::{DeliveryState, Phase};
+use crate::exchange::inbound::MATCHED;
+use crate::exchange::phase::{ConsentState, DeliveryState, Phase};
 use crate::exchange::steps::StepName;
 use crate::ids::before_all_of;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
@@ -21,7 +23,8 @@ use crate::store::bulk::{self, BulkJobRow};
 use crate::store::bulk_receipts::{self, AcknowledgementRow};
 use crate::store::bulk_runs::{self, BulkRunRow};
 use crate::store::exchanges::{self, ExchangeFilter, ExchangeRow};
-use crate::store::inbound::InboundFilter;
+use crate::store::inbound::{InboundFilter, InboundRow};
+use crate::store::matching::BULK_MEMBER_MATCH;
 use crate::store::reconciliation::{self as stored, FileTotals};
 use std::collections::{HashMap, HashSet};
 
@@ -110,12 +113,14 @@ pub fn page(
 ) -> Result<(Vec<ReconcileRow>, Option<ReconcileCursor>), Failure> {
     let first = ReconcileCursor::at(RowsPart::Ours, asked);
     let at = cursor.unwrap_or(&first);
-    let (rows, last) = match at.part {
+    let (mut rows, last) = match at.part {
         RowsPart::Ours => ours(db, asked, &at.after)?,
         RowsPart::Runs => runs(db, asked, &at.after)?,
         RowsPart::Theirs => theirs(db, asked, &at.after)?,
         RowsPart::Jobs => jobs(db, asked, &at.after)?,
     };
+    // The partner knows nothing of what it was not asked, and is not to learn it here.
+    rows.retain(|row| row.outcome != ReconcileOutcome::Unasked);
     let next = match last {
         Some(after) => Some(ReconcileCursor { part: at.part, after }),
         None => {
@@ -174,13 +179,15 @@ fn ours(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
 
 fn of_ours(row: &ExchangeRow) -> ReconcileRow {
     let is_acknowledged = row.delivery_state == DeliveryState::Acknowledged.code();
+    let (phase, consent) = (Phase::parse(&row.phase), ConsentState::parse(&row.consent_state));
+    let outcome = ReconcileOutcome::of_ours(phase, consent, row.answer_due_ms.is_some());
     ReconcileRow {
         correlation_id: row.correlation_id.clone(),
         exchange_id: row.id.clone(),
         direction: "outbound".to_owned(),
         kind: "single".to_owned(),
-        outcome: ReconcileOutcome::of_ours(Phase::parse(&row.phase), row.answer_due_ms.is_some()),
-        state: row.phase.clone(),
+        state: outcome.code().to_owned(),
+        outcome,
         started_at: rfc3339_ms(row.created_ms),
         ended_at: row.ended_ms.map(rfc3339_ms),
         receipt: None,
@@ -220,13 +227,14 @@ fn runs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failur
         .map(|row| {
             let receipt = receipts.get(&row.id);
             let total = totals.get(&row.id).copied().unwrap_or_default();
+            let outcome = of_run(row, total);
             ReconcileRow {
                 correlation_id: row.id.clone(),
                 exchange_id: row.id.clone(),
                 direction: "outbound".to_owned(),
                 kind: "bulk".to_owned(),
-                state: row.state.clone(),
-                outcome: of_run(row, total),
+                state: outcome.code().to_owned(),
+                outcome,
                 started_at: rfc3339_ms(row.created_ms),
                 ended_at: row.ended_ms.map(rfc3339_ms),
                 receipt: receipt.and_then(|row| row.sha256.as_deref()).map(hex),
@@ -263,12 +271,7 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
     };
     let batch = InboundBatch::read(db, &filter, SentDepth::Each, asked.now_ms)?;
     let before = asked.until_ms.map(before_all_of);
-    let correlations: Vec<&str> = batch
-        .rows
-        .iter()
-        .map(|row| row.decision.correlation_id.as_str())
-        .collect();
-    let in_bulk = stored::in_bulk(db, (asked.partner.as_str(), MATCH_KIND), &correlations)?;
+    let in_bulk = in_bulk(&batch.rows);
     let (mut rows, mut last, mut left) = (Vec::with_capacity(batch.rows.len()), None, ENTRIES);
     for row in &batch.rows {
         let decision = &row.decision;
@@ -279,11 +282,39 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
             return Ok((rows, last));
         }
         last = Some(decision.id.clone());
-        if !in_bulk.contains(&decision.correlation_id) {
-            rows.push(of_theirs(&batch.exchange(db, row, &mut left)?));
+        if in_bulk.contains(decision.id.as_str()) || is_cut_off(row) {
+            continue;
+        }
+        let exchange = batch.exchange(db, row, &mut left)?;
+        // Where entries were left unread, it may have been sent as a whole.
+        if !exchange.sent.is_cut || exchange.sent.whole > 0 {
+            rows.push(of_theirs(&exchange));
         }
     }
     Ok((rows, last.filter(|_| !batch.is_last)))
+}
+
+/// Those of these matches that a bulk match asked for. Those of earlier versions do not say so, but have the id of a request in common.
+fn in_bulk(rows: &[InboundRow]) -> HashSet<&str> {
+    let mut of_request: HashMap<&str, usize> = HashMap::new();
+    for row in rows {
+        *of_request.entry(row.decision.request_id.as_str()).or_default() += 1;
+    }
+    let is_in_bulk = |row: &&InboundRow| {
+        let decision = &row.decision;
+        decision.kind == BULK_MEMBER_MATCH || of_request.get(decision.request_id.as_str()) > Some(&1)
+    };
+    rows.iter()
+        .filter(is_in_bulk)
+        .map(|row| row.decision.id.as_str())
+        .collect()
+}
+
+/// Whether the grant or the member of a match is not on record any more, by an erasure or its period, so that nobody can say how it stands.
+fn is_cut_off(row: &InboundRow) -> bool {
+    let decision = &row.decision;
+    let is_without_grant = row.grant.is_none() && (decision.grant_id.is_some() || decision.outcome == MATCHED);
+    is_without_grant || (row.grant.is_some() && decision.patient_id.is_none())
 }
 
 fn of_theirs(exchange: &InboundExchange) -> ReconcileRow {

@@ -4,7 +4,7 @@
 
 use super::row::{ReconcileOutcome, ReconcileRow};
 use crate::clock::parse_rfc3339_ms;
-use std::cmp::Ordering;
+use std::ops::Range;
 
 /// Most rows of a side.
 pub const ROWS_MAX: usize = 1_000_000;
@@ -126,6 +126,7 @@ impl SideRows {
                 .cmp(&place(&row(b)))
                 .then(a.started_ms.cmp(&b.started_ms))
                 .then(a.line.cmp(&b.line))
+                .then_with(|| row(a).exchange_id.cmp(row(b).exchange_id))
         });
         self.text = text;
     }
@@ -151,9 +152,14 @@ impl SideRows {
         each().min().zip(each().max())
     }
 
-    /// The groups of rows with the same asker and the same correlation id, in the order of [`place`]. Call [`SideRows::settle`] first.
-    pub fn groups(&self) -> SideGroups<'_> {
-        SideGroups { side: self, next: 0 }
+    /// The groups of rows with the same asker and the same correlation id, in the order of [`place`]; `period` is in UTC milliseconds. Call
+    /// [`SideRows::settle`] first.
+    pub fn groups(&self, period: Range<i64>) -> SideGroups<'_> {
+        SideGroups {
+            side: self,
+            next: 0,
+            period,
+        }
     }
 }
 
@@ -183,15 +189,51 @@ fn shown<'a>(text: &'a str, held: &HeldRow) -> SideRow<'a> {
 pub struct SideGroups<'a> {
     side: &'a SideRows,
     next: usize,
+    period: Range<i64>,
 }
 
-/// What the rows of a group say together: the last of them, in the order of time, says how it stands.
+/// What the rows of a group say together. Rows that began outside the period say nothing where another one began in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SideGroup<'a> {
-    /// The last row, with the last receipt of all; acknowledged when one of the rows is.
+    /// The last row in the order of time, with the last receipt of all; acknowledged, and of a bulk exchange, when one of the rows is.
     pub last: SideRow<'a>,
-    /// When the first of them began, UTC milliseconds.
-    pub first_ms: i64,
+    /// How many rows say this.
+    pub rows: u64,
+    /// How many of these the other side must have a row for, if this is the side that asked: those that did not end otherwise.
+    pub wanted: u64,
+    /// How many rows it has, outside the period too.
+    pub all: u64,
+    /// Whether one of them began in the period.
+    pub is_in_period: bool,
+}
+
+impl<'a> SideRow<'a> {
+    /// This row after an earlier one of its group.
+    fn after(self, before: SideRow<'a>) -> SideRow<'a> {
+        SideRow {
+            receipt: self.receipt.or(before.receipt),
+            is_acknowledged: self.is_acknowledged || before.is_acknowledged,
+            is_bulk: self.is_bulk || before.is_bulk,
+            ..self
+        }
+    }
+}
+
+/// The rows of a group inside the period, or outside of it.
+#[derive(Clone, Copy, Default)]
+struct GroupPart<'a> {
+    rows: u64,
+    wanted: u64,
+    last: Option<SideRow<'a>>,
+}
+
+impl<'a> GroupPart<'a> {
+    fn add(&mut self, row: SideRow<'a>) {
+        let is_over = matches!(row.outcome, ReconcileOutcome::Unasked | ReconcileOutcome::Ended);
+        self.rows += 1;
+        self.wanted += u64::from(!is_over);
+        self.last = Some(self.last.map_or(row, |before| row.after(before)));
+    }
 }
 
 impl<'a> Iterator for SideGroups<'a> {
@@ -200,23 +242,26 @@ impl<'a> Iterator for SideGroups<'a> {
     fn next(&mut self) -> Option<SideGroup<'a>> {
         let side = self.side;
         let first = shown(&side.text, side.rows.get(self.next)?);
-        self.next += 1;
-        let mut last = first;
+        let (mut inside, mut outside) = (GroupPart::default(), GroupPart::default());
         while let Some(held) = side.rows.get(self.next) {
             let row = shown(&side.text, held);
-            if place(&row).cmp(&place(&first)) != Ordering::Equal {
+            if place(&row) != place(&first) {
                 break;
             }
-            last = SideRow {
-                receipt: row.receipt.or(last.receipt),
-                is_acknowledged: row.is_acknowledged || last.is_acknowledged,
-                ..row
-            };
+            match self.period.contains(&row.started_ms) {
+                true => inside.add(row),
+                false => outside.add(row),
+            }
             self.next += 1;
         }
+        let is_in_period = inside.rows > 0;
+        let said = if is_in_period { inside } else { outside };
         Some(SideGroup {
-            last,
-            first_ms: first.started_ms,
+            last: said.last.unwrap_or(first),
+            rows: said.rows,
+            wanted: said.wanted,
+            all: inside.rows + outside.rows,
+            is_in_period,
         })
     }
 }

@@ -9,6 +9,7 @@ use causeway::exchange::phase::Phase;
 use causeway::exchange::steps::{StepEnd, StepName};
 use causeway::ops::month::report::made;
 use causeway::ops::reconciliation::compare::{ReconcilePeriod, compare};
+use causeway::ops::reconciliation::next::ReconcileAction;
 use causeway::ops::reconciliation::read;
 use causeway::ops::reconciliation::row::{ReconcileOutcome, ReconcileRow, csv_header};
 use causeway::ops::reconciliation::rows::ReconcileAsked;
@@ -97,10 +98,13 @@ fn exchanges_of_ours_are_counted_and_compared_by_how_they_ended() {
         [
             ReconcileOutcome::Delivered,
             ReconcileOutcome::Refused,
-            ReconcileOutcome::Ended,
-            ReconcileOutcome::Unasked
-        ]
+            ReconcileOutcome::Ended
+        ],
+        "the partner was not asked about the last one"
     );
+    for row in &rows {
+        assert_eq!(row.state, row.outcome.code(), "no state of ours");
+    }
     let before = ReconcileAsked {
         until_ms: Some(bed.exchange(&played[1].0).created_ms),
         ..asked.clone()
@@ -112,13 +116,15 @@ fn exchanges_of_ours_are_counted_and_compared_by_how_they_ended() {
     );
 
     // The partner has nothing on record, not even what it was asked.
-    let theirs = read::theirs(csv_header().as_bytes()).expect("a file without rows");
+    let theirs = read::theirs(csv_header().as_bytes(), asked.now_ms).expect("a file without rows");
     let ours = read::ours(&bed.ctx.store, &asked, ReconcilePeriod::ALL).expect("read");
     let mut found = Vec::new();
     let counts = compare(&ours, &theirs, ReconcilePeriod::ALL, &mut |difference| {
         found.push(difference);
         Ok(())
     });
-    // All of them have the correlation id of the wish, so that they are one exchange to the partner; the last of them was not asked.
-    assert_eq!(counts.expect("compared").differences, 0, "{found:?}");
+    // All of them have the correlation id of the wish, so that they are one exchange to the partner; about the last of them it was asked.
+    let counts = counts.expect("compared");
+    assert_eq!((counts.ours, counts.differences), (3, 1), "{found:?}");
+    assert_eq!(found[0].action, ReconcileAction::Nothing, "it was withdrawn");
 }

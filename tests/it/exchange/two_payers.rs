@@ -2,7 +2,7 @@
 
 use super::compared::{plain, sorted};
 use super::pair::WAIT;
-use crate::reconciliation::assert_both_have_the_same;
+use crate::reconciliation::{assert_a_run_without_jobs_is_no_difference, assert_both_have_the_same};
 use crate::support::assertion::ClientKey;
 use crate::support::client::Client;
 use crate::support::payer::{TestPayer, today};
@@ -343,6 +343,7 @@ fn members_are_matched_exported_stored_and_acknowledged_in_one_run() {
     for (ours, theirs) in stored.iter().zip(&released) {
         assert_eq!(ours, theirs, "as it was released");
     }
+    assert_a_run_without_jobs_is_no_difference((&both.new, "old"), (&both.old, "asking"));
 }
 
 /// The quarterly request of concurrent cover is one run for all who were in a run before, about the group of that run.
