@@ -254,9 +254,9 @@ async fn acts_at_the_operations_side_are_for_admins_and_are_those_of_the_command
 
 #[tokio::test]
 async fn a_version_comes_over_http_is_replayed_and_compared_there_and_a_wrong_one_changes_nothing() {
-    let (payer, client) = TestPayer::start(3);
+    let (payer, client) = TestPayer::start(6);
     let token = client.token(ALL_SCOPES).await;
-    asked(&client, &token, &payer, 1).await.assert_status(200);
+    asked(&client, &token, &payer, 4).await.assert_status(200);
     let (admin, auditor) = (Desk::of(&payer, &client, "admin"), Desk::of(&payer, &client, "auditor"));
     let strict = strict(&payer);
     let new = |text: &str| json!({"kind": "matching", "name": "strict", "text": text, "reason": "a test"});

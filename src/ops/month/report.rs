@@ -42,7 +42,7 @@ impl MonthSpan {
         let (year, month) = text.split_once('-')?;
         let is_month =
             text.len() == 7 && year.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        Some((year.parse().ok()?, month.parse().ok()?)).filter(|_| is_month)
+        Some((year.parse().ok()?, month.parse().ok()?)).filter(|(_, month)| is_month && (1..=12).contains(month))
     }
 
     fn before(year: i32, month: u32) -> (i32, u32) {

@@ -48,6 +48,13 @@ pub struct ReconcileAsked {
     pub now_ms: i64,
 }
 
+impl ReconcileAsked {
+    /// Whether what began then is asked for.
+    fn has(&self, at_ms: i64) -> bool {
+        self.from_ms.is_none_or(|from_ms| from_ms <= at_ms) && self.until_ms.is_none_or(|until_ms| at_ms < until_ms)
+    }
+}
+
 /// A part of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowsPart {
@@ -80,9 +87,14 @@ pub struct ReconcileCursor {
 impl ReconcileCursor {
     /// The begin of a part.
     fn at(part: RowsPart, asked: &ReconcileAsked) -> ReconcileCursor {
+        let first = match part {
+            // Their ids are random, and say nothing of time.
+            RowsPart::Runs | RowsPart::Jobs => None,
+            _ => asked.from_ms.map(before_all_of),
+        };
         ReconcileCursor {
             part,
-            after: asked.from_ms.map(before_all_of).unwrap_or_default(),
+            after: first.unwrap_or_default(),
         }
     }
 
@@ -134,16 +146,22 @@ pub fn page(
 /// Rows of a part, and the id after which the part goes on, if it does.
 type Part = (Vec<ReconcileRow>, Option<String>);
 
-/// The rows of a page that began in the period, and the id after which the part goes on.
-fn within<R>(mut rows: Vec<R>, asked: &ReconcileAsked, id: fn(&R) -> &str) -> (Vec<R>, Option<String>) {
+/// Cuts what was read down to a page. Returns the id after which the part goes on.
+fn cut<R>(rows: &mut Vec<R>, id: fn(&R) -> &str) -> Option<String> {
     let has_more = rows.len() > PAGE;
     rows.truncate(PAGE);
-    let (last, read) = (rows.last().map(|row| id(row).to_owned()), rows.len());
+    rows.last().map(|row| id(row).to_owned()).filter(|_| has_more)
+}
+
+/// The rows of a page that began in the period, and the id after which the part goes on.
+fn within<R>(mut rows: Vec<R>, asked: &ReconcileAsked, id: fn(&R) -> &str) -> (Vec<R>, Option<String>) {
+    let next = cut(&mut rows, id);
+    let read = rows.len();
     if let Some(before) = asked.until_ms.map(before_all_of) {
         rows.retain(|row| id(row) < before.as_str());
     }
     let is_over = rows.len() < read;
-    (rows, last.filter(|_| has_more && !is_over))
+    (rows, next.filter(|_| !is_over))
 }
 
 fn count(number: i64) -> Option<u64> {
@@ -217,8 +235,9 @@ fn in_runs(db: &mut Db, ids: &[&str]) -> Result<HashSet<String>, Failure> {
 
 /// Bulk runs in which we asked.
 fn runs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failure> {
-    let found = stored::runs_after(db, &asked.partner, after, LIMIT + 1)?;
-    let (found, next) = within(found, asked, |row| row.id.as_str());
+    let mut found = stored::runs_after(db, &asked.partner, after, LIMIT + 1)?;
+    let next = cut(&mut found, |row| row.id.as_str());
+    found.retain(|row| asked.has(row.created_ms));
     let ids: Vec<&str> = found.iter().map(|row| row.id.as_str()).collect();
     let receipts = stored::receipts_of_runs(db, &ids)?;
     let totals = stored::totals_of_runs(db, &ids)?;
@@ -342,8 +361,9 @@ fn of_theirs(exchange: &InboundExchange) -> ReconcileRow {
 
 /// Bulk jobs that the partner began.
 fn jobs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Failure> {
-    let found = stored::jobs_after(db, &asked.partner, after, LIMIT + 1)?;
-    let (found, next) = within(found, asked, |row| row.id.as_str());
+    let mut found = stored::jobs_after(db, &asked.partner, after, LIMIT + 1)?;
+    let next = cut(&mut found, |row| row.id.as_str());
+    found.retain(|row| asked.has(row.created_ms));
     let ids: Vec<&str> = found.iter().map(|row| row.id.as_str()).collect();
     let receipts = stored::receipts_of_jobs(db, &ids)?;
     let totals = stored::totals_of_jobs(db, &ids)?;
