@@ -96,7 +96,7 @@ pub const ALERTS: &[Alert] = &[
         is_of_process: false,
         steps: &[
             "See the partner and its last faults with `causeway exchange list --partner PARTNER`.",
-            "Try its server with `causeway partner check PARTNER`.",
+            "See its last attempts with `causeway exchange show EXCHANGE`, and ask its server for `/metadata` from this host.",
             "Call the partner. Nothing is lost meanwhile: exchanges go on by themselves when it answers.",
         ],
     },
@@ -148,7 +148,7 @@ pub const ALERTS: &[Alert] = &[
         figures: "rows of ended grants",
         is_of_process: false,
         steps: &[
-            "See who ended them and why with `causeway consent list --partner PARTNER`.",
+            "Find those that ended with `causeway grant list`, and see who ended a consent, and why, with `causeway consent show CONSENT`.",
             "If it was a mistake, stop whoever does it. An ended grant is not given back: the partner has to match again.",
         ],
     },

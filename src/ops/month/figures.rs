@@ -1,6 +1,6 @@
 //! The figures of a month, counted row by row. Pure: values in, values out.
 //!
-//! Times are exact: the milliseconds of each exchange that ended are kept until the end, 8 bytes each.
+//! Times are exact: the milliseconds of each exchange that ended are kept until the end, 8 bytes each, once for the partner and once for all.
 
 use crate::exchange::clocks::{DueState, answer_due_ms};
 use crate::exchange::inbound::{MATCHED, REVIEW};

@@ -71,7 +71,7 @@ pub fn html(report: &MonthReport) -> String {
                 h1 { (title) }
                 p {
                     "Made at " (report.made_at) ". The month and its business days are of the time zone " (report.time_zone) ". "
-                    "In parentheses: the change since " (report.month_before) "."
+                    "In parentheses: the change since " (report.month_before) "; at times, the time of that month."
                 }
                 @if !report.is_over { p { strong { "The month is not over." } } }
                 (section(report, "Exchanges that we began", ASKED, ASKED_TIMES))
