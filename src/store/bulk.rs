@@ -238,6 +238,13 @@ pub fn finish_piece(
         .get_result(db)?;
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
     diesel::update(of_it).set(bulk_job::pieces_done.eq(done)).execute(db)?;
+    // What is written again is kept no longer for that.
+    let first: Option<Option<i64>> = bulk_job::table
+        .find(id)
+        .select(bulk_job::expires_ms)
+        .first(db)
+        .optional()?;
+    let expires_ms = first.flatten().unwrap_or(expires_ms);
     let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
     let ended = diesel::update(of_it.filter(bulk_job::pieces.le(done)))
         .set((bulk_job::state.eq(DONE), bulk_job::expires_ms.eq(expires_ms)))
