@@ -59,7 +59,7 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     let manifest = bulk.done(&status).await;
     let kept = bulk.payer.count("bulk_job WHERE expires_ms % 10000000 = 7");
     assert_eq!(kept, 1, "what is written again is kept no longer for that");
-    let looked = "job JOIN bulk_job ON key = bulk_job.id WHERE job.kind = 'bulk-end' AND due_ms <= expires_ms";
+    let looked = "job JOIN bulk_job ON live_key = bulk_job.id WHERE job.kind = 'bulk-end' AND due_ms <= expires_ms";
     assert_eq!(bulk.payer.count(looked), 1, "its end was called back");
     let taken = bulk.taken(&manifest).await;
     assert_eq!(taken, bulk.everything(&bulk.ids[..1]).await);
