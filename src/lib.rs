@@ -1,5 +1,6 @@
 //! Causeway: a FHIR R4 server for payer-to-payer exchange. `ARCHITECTURE.md` is the map of these modules.
 
+pub mod alerting;
 pub mod app;
 pub mod audit;
 pub mod bench;

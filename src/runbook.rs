@@ -5,7 +5,7 @@
 
 use crate::error::{ContactKind, Failure, Fault, RunbookAbout, RunbookRow, RunbookStep};
 use crate::ops::alerts;
-use crate::{bulk, erasure, evidence, exchange, jobs, retention, review, witness};
+use crate::{alerting, bulk, erasure, evidence, exchange, jobs, retention, review, witness};
 use serde::Serialize;
 
 /// Most codes that are named to whoever asks for one that is not there.
@@ -77,6 +77,7 @@ pub fn rows() -> Vec<RunbookRow> {
     rows.push(erasure::runbook());
     rows.push(evidence::step::runbook());
     rows.push(witness::runbook::work());
+    rows.push(alerting::kind::runbook());
     rows.extend(alerts::runbook::rows());
     rows
 }

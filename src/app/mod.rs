@@ -4,6 +4,7 @@
 //! It makes no decisions about members, partners or commands. `cli` parses and prints; `http` answers requests.
 
 pub mod admin;
+pub mod alerts;
 pub mod background;
 pub mod bring_up;
 mod descriptors;

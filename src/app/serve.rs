@@ -1,5 +1,6 @@
 //! The running server process, from its start to the signal that stops it, with its timers.
 
+use super::alerts::AlertSender;
 use super::notes::{note, note_jump, told_without_room};
 use super::service::ServerService;
 use super::signals::{SignalMeaning, Signals};
@@ -87,7 +88,7 @@ async fn keep_up(started: &Started, service: &ServerService, signals: &mut Signa
                     return Exit::Integrity;
                 }
             }
-            _ = sweep.tick() => sweep_once(app, started.listening_ms, &sweeping),
+            _ = sweep.tick() => sweep_once(started, &sweeping),
             _ = checkpoint.tick() => renew_checkpoint(app, &renewing),
             _ = pay.tick() => {
                 if ctx.store.owes() > 0 {
@@ -112,11 +113,12 @@ fn renew_checkpoint(app: &Data<App>, renewing: &Arc<Semaphore>) {
 
 /// Begins one sweep, if the previous one has ended. It waits for the store, which signals, revocation lists and the clock must not wait for.
 /// The first one, at the start, ends what the process before left open.
-fn sweep_once(app: &Data<App>, listening_ms: i64, sweeping: &Arc<Semaphore>) {
+fn sweep_once(started: &Started, sweeping: &Arc<Semaphore>) {
     let Ok(held) = Arc::clone(sweeping).try_acquire_owned() else {
         return;
     };
-    let app = app.clone();
+    let (app, listening_ms) = (started.app.clone(), started.listening_ms);
+    let keeper = started.alerts.as_ref().map(AlertSender::keeper);
     tokio::spawn(async move {
         if let Err(failure) = app.oauth.refusals.close_ended(&app.ctx).await {
             tracing::warn!(fault = failure.fault().code(), "counted refusals could not be recorded");
@@ -124,7 +126,9 @@ fn sweep_once(app: &Data<App>, listening_ms: i64, sweeping: &Arc<Semaphore>) {
         tokio::task::spawn_blocking(move || {
             app.measure_round_trip();
             sweeps::close_old(&app.ctx, listening_ms);
-            alerts::tell(&app.ctx, listening_ms);
+            if let (Some(items), Some(keeper)) = (alerts::tell(&app.ctx, listening_ms), keeper) {
+                keeper.keep(&app.ctx, &items, listening_ms);
+            }
             ops::settle_metrics();
             drop(held);
         });
@@ -137,6 +141,7 @@ async fn stop(started: Started, signals: &mut Signals) -> Result<Exit, Failure> 
         app,
         running,
         worker,
+        alerts,
         sequencer,
         admin,
         ..
@@ -150,7 +155,12 @@ async fn stop(started: Started, signals: &mut Signals) -> Result<Exit, Failure> 
                 worker.drain(within).await;
             }
         };
-        tokio::join!(running.stop(NOTICE), work);
+        let telling = async {
+            if let Some(alerts) = alerts {
+                alerts.drain(within).await;
+            }
+        };
+        tokio::join!(running.stop(NOTICE), work, telling);
         settle_debts(&ctx).await;
         told_without_room(app.oauth.refusals.flush(&ctx).await)?;
         note(&ctx, Action::ServerStopped).await?;

@@ -1,11 +1,13 @@
 //! Starts a server from its configuration. Slow steps run on a thread of their own, so that a signal can interrupt the start.
 
 use super::admin::{AdminSocket, RunCommand, SOCKET, SocketSite};
+use super::alerts::AlertSender;
 use super::descriptors;
 use super::notes::{note, note_jump};
 use super::service::ServerService;
 use super::wiring;
 use super::{background, ledger, requester};
+use crate::alerting::receivers::ReceiverList;
 use crate::audit::Action;
 use crate::audit::sequencer::Sequencer;
 use crate::clock::JUMP_MS;
@@ -37,6 +39,8 @@ pub struct Started {
     pub listening_ms: i64,
     /// Its background work, unless that is left to other processes.
     pub worker: Option<Worker>,
+    /// What tells receivers of alerts, if there are any.
+    pub alerts: Option<AlertSender>,
     /// What signs the ledger, unless that is left to other processes.
     pub sequencer: Option<Arc<Sequencer>>,
     /// The admin socket, if this process owns the store; its file is removed with it.
@@ -78,6 +82,10 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
         tracing::warn!("this build is for trying and for tests; `cargo build --release` makes the one to install");
     }
     let tls = ServerTls::open(TlsFiles::of(&config.tls)?)?;
+    let receivers = {
+        let file = config.alerts.receivers.clone();
+        on_its_own_thread(move || ReceiverList::read(file.as_deref())).await?
+    };
     let sequencer = {
         let (config, ctx) = (config.clone(), ctx.clone());
         let (no_worker, without_tree) = (service.no_worker, service.without_tree);
@@ -95,6 +103,7 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
     }
     ctx.store.limit_statements(STATEMENT);
     let mut started = listen(app, service.commands, service.extra)?;
+    started.alerts = AlertSender::start(&ctx, &started.app.config, receivers)?;
     if !service.no_worker {
         let access = {
             let (config, ctx) = (Arc::clone(&started.app.config), ctx.clone());
@@ -156,6 +165,7 @@ pub fn listen(app: Data<App>, commands: RunCommand, extra: Option<Extra>) -> Res
         running,
         listening_ms,
         worker: None,
+        alerts: None,
         sequencer: None,
         admin,
     })

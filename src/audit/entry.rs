@@ -61,6 +61,8 @@ actions! {
     PolicyRolledBack => "policy.rolled-back",
     PolicyShadowStarted => "policy.shadow-started",
     PolicyShadowEnded => "policy.shadow-ended",
+    AlertRaised => "alert.raised",
+    AlertCleared => "alert.cleared",
     RequestRefused => "request.refused",
     OperatorTokenIssued => "operator.token-issued",
     OperatorTokenRevoked => "operator.token-revoked",

@@ -1,5 +1,6 @@
 //! `causeway alerts`: which alerts are raised now, what each means, and what to do.
 
+use crate::alerting::shown::{self, ReceiverItem};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::alerts::table::{ALERTS, alert};
@@ -10,10 +11,15 @@ use serde_json::json;
 
 /// Arguments of `alerts`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  causeway alerts\n  causeway alerts partner-failing\n  causeway alerts --json")]
+#[command(
+    after_help = "Examples:\n  causeway alerts\n  causeway alerts partner-failing\n  causeway alerts --json\n  causeway alerts --receivers"
+)]
 pub struct AlertsArgs {
     /// Only this alert; without it, all of them
     pub alert: Option<String>,
+    /// Who was told of alerts, and what still waits for whom, instead of the alerts
+    #[arg(long, conflicts_with = "alert")]
+    pub receivers: bool,
 }
 
 /// Runs the command. Waits on this thread.
@@ -21,6 +27,9 @@ pub struct AlertsArgs {
 /// # Errors
 /// [`Fault::ParameterInvalid`] for an alert that is not in the table; those of the store.
 pub fn run(args: &AlertsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
+    if args.receivers {
+        return receivers(ctx, out);
+    }
     let only = args.alert.as_deref();
     if only.is_some_and(|code| alert(code).is_none()) {
         let all: Vec<&str> = ALERTS.iter().map(|alert| alert.code).collect();
@@ -36,6 +45,33 @@ pub fn run(args: &AlertsArgs, ctx: &Context, out: &mut Out) -> Result<Exit, Fail
         show(&found, only.is_some(), out);
     }
     Ok(match found.iter().any(|item| item.state == AlertState::Raised) {
+        true => Exit::Failed,
+        false => Exit::Done,
+    })
+}
+
+/// Prints the receivers of alerts. One whose work is parked is a failure.
+fn receivers(ctx: &Context, out: &mut Out) -> Result<Exit, Failure> {
+    let found = ctx.store.read_blocking(shown::items)?;
+    if out.json {
+        out.value(&json!({ "receivers": found }));
+    } else {
+        let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let cells = |item: &ReceiverItem| {
+            vec![
+                item.receiver.clone(),
+                item.state.to_owned(),
+                item.waiting.to_string(),
+                dash(&item.waiting_since),
+                dash(&item.last_delivered),
+            ]
+        };
+        let rows: Vec<Vec<String>> = found.iter().map(cells).collect();
+        let header = ["RECEIVER", "STATE", "WAITING", "SINCE", "LAST DELIVERED"];
+        let none = "No receiver was told of an alert yet.";
+        out.list(&header, &rows, &ShortIds::default(), none);
+    }
+    Ok(match found.iter().any(|item| item.state == "parked") {
         true => Exit::Failed,
         false => Exit::Done,
     })

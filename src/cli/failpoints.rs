@@ -1,5 +1,6 @@
 //! `causeway failpoints`: whether this build can kill itself at named points, and which they are.
 
+use crate::alerting::kind::ALERT_WEBHOOK;
 use crate::evidence::step::EVIDENCE_PACKET;
 use crate::ops::failpoints::table;
 use crate::terminal::{Exit, Out};
@@ -15,7 +16,7 @@ pub struct FailpointsArgs {
 
 /// Prints whether there are points, or their names.
 pub fn run(args: FailpointsArgs, out: &mut Out) -> Exit {
-    let table = table(args.list, &[&EVIDENCE_PACKET]);
+    let table = table(args.list, &[&EVIDENCE_PACKET, &ALERT_WEBHOOK]);
     if out.json {
         out.value(&table);
         return Exit::Done;

@@ -127,6 +127,9 @@ keys! {
     LOG_LEVEL: String = key("log.level", Choice(&["error", "warn", "info", "debug", "trace"]), "\"info\"",
         "error, warn, info, debug or trace.");
 
+    ALERTS_RECEIVERS: Option<PathBuf> = key("alerts.receivers", File, "",
+        "File of the receivers that a server tells of alerts by HTTPS, each with its secret and its route (docs/operators/alerts.md); without it nobody is told.").like("\"receivers.toml\"");
+
     LIMITS_BODY_BYTES: usize = key("limits.body_bytes", number(1024, 67_108_864, Bytes), "1048576",
         "Largest request body.");
     LIMITS_HEAD_BYTES: usize = key("limits.head_bytes", number(4096, 131_072, Bytes), "32768",

@@ -176,6 +176,13 @@ pub struct Log {
     pub level: String,
 }
 
+/// `[alerts]`
+#[derive(Clone, Debug, Default)]
+pub struct AlertsConfig {
+    /// The file of the receivers, if there are any.
+    pub receivers: Option<PathBuf>,
+}
+
 /// `[limits]`: what one request, connection or partner may take.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
@@ -271,6 +278,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// `[log]`
     pub log: Log,
+    /// `[alerts]`
+    pub alerts: AlertsConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
     /// `[jobs]`

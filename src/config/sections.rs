@@ -5,8 +5,8 @@ use super::key::TypedKey;
 use super::keys;
 use super::values::{ConfigValues, ValueOrigin};
 use super::{
-    AddressRange, Config, LedgerConfig, LimitsConfig, Log, Oauth, PayerSection, PolicyConfig, ServerConfig,
-    StoreSection, Tls,
+    AddressRange, AlertsConfig, Config, LedgerConfig, LimitsConfig, Log, Oauth, PayerSection, PolicyConfig,
+    ServerConfig, StoreSection, Tls,
 };
 use crate::error::Failure;
 use crate::store::guesses::GuessLimits;
@@ -94,6 +94,9 @@ impl ConfigValues {
             log: Log {
                 format: self.get(&keys::LOG_FORMAT)?,
                 level: self.get(&keys::LOG_LEVEL)?,
+            },
+            alerts: AlertsConfig {
+                receivers: self.get(&keys::ALERTS_RECEIVERS)?,
             },
             limits: self.limits()?,
             jobs: self.jobs()?,

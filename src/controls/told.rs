@@ -79,6 +79,7 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         }
         MemberErased => None("what it is about is deleted"),
         HoldPlaced | HoldReleased => None("a hold that was released is not asked for"),
+        AlertRaised | AlertCleared => None("when an alert began and ended is deleted after a while"),
         ControlsRan => None("only the last run of each control has a row"),
     }
 }

@@ -32,6 +32,16 @@ impl Runner {
     /// Starts the worker. Must be called inside a Tokio runtime.
     pub fn start(self) -> RunningWorker {
         show(&QueueStanding::default());
+        self.begin(false)
+    }
+
+    /// Starts the worker beside another one of this process, for work that must not wait for its places. It does not prepare the queue, so
+    /// none of its work recurs; and a bell of its own must wake it ([`crate::context::WorkBell`] wakes one worker). As [`Runner::start`].
+    pub fn start_beside(self) -> RunningWorker {
+        self.begin(true)
+    }
+
+    fn begin(self, is_prepared: bool) -> RunningWorker {
         let wake = Arc::new(Notify::new());
         let (stop, stopping) = watch::channel(false);
         let (drained, until) = watch::channel(None);
@@ -43,7 +53,7 @@ impl Runner {
             running: Vec::new(),
             tasks: JoinSet::new(),
             of_task: HashMap::new(),
-            is_prepared: false,
+            is_prepared,
             complained: false,
         };
         RunningWorker {

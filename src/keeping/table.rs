@@ -135,6 +135,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Alerts: "alerts", "When alerts began and ended, and what receivers were told of them", "when the alert ended",
+        KindKept::Until("90 days after its end"), "-", false;
     Checkpoints: "checkpoints", "Checkpoints of partners' ledgers that came with answers", "when it came",
         KindKept::For(CHECKPOINTS), JOB, true;
     Consents: "consents", "Consents of partners' members, with their grants", "when the consent's period, or the last of its grants, is over",

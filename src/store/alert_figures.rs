@@ -152,6 +152,55 @@ pub fn grants_ended(db: &mut Db, from_ms: i64, to_ms: i64) -> Result<i64, Failur
     Ok(count)
 }
 
+struct EndingTag;
+
+/// Returns how many grants that nobody ended end by themselves from `from_ms` until before `to_ms` (UTC milliseconds), at most 50,000: a range
+/// of an index of such grants by the end of their time.
+///
+/// # Errors
+/// Those of the database.
+pub fn grants_ending(db: &mut Db, from_ms: i64, to_ms: i64) -> Result<i64, Failure> {
+    let statement = Statement::<EndingTag, (BigInt,)>::new(
+        "SELECT COUNT(*) FROM (SELECT valid_until_ms FROM grants WHERE revoked_ms IS NULL AND valid_until_ms >= ? \
+         AND valid_until_ms < ? LIMIT 50000) AS g",
+        vec![Bind::Big(from_ms), Bind::Big(to_ms)],
+    );
+    let (count,): (i64,) = match db {
+        Db::Pg(pg) => statement.get_result(pg)?,
+        Db::Sqlite(sqlite) => statement.get_result(sqlite)?,
+    };
+    Ok(count)
+}
+
+/// Reviews that are over their time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateReviews {
+    /// How many, at most [`ROWS`].
+    pub count: i64,
+    /// When the oldest of them was due, UTC milliseconds; 0 when there is none.
+    pub first_due_ms: i64,
+}
+
+struct LateReviewsTag;
+
+/// Returns the reviews that wait for a person and were due before `now_ms` (UTC milliseconds).
+///
+/// # Errors
+/// Those of the database.
+pub fn late_reviews(db: &mut Db, now_ms: i64) -> Result<LateReviews, Failure> {
+    // The states are those of `reviews::WAITING`. Each is a range of an index, whose first row is the oldest.
+    let statement = Statement::<LateReviewsTag, (BigInt, BigInt)>::new(
+        "SELECT COUNT(*), COALESCE(MIN(due_ms), 0) FROM (SELECT due_ms FROM review \
+         WHERE state IN ('open', 'proposed', 'deferred') AND due_ms < ? ORDER BY due_ms LIMIT 5000) AS r",
+        vec![Bind::Big(now_ms)],
+    );
+    let (count, first_due_ms): (i64, i64) = match db {
+        Db::Pg(pg) => statement.get_result(pg)?,
+        Db::Sqlite(sqlite) => statement.get_result(sqlite)?,
+    };
+    Ok(LateReviews { count, first_due_ms })
+}
+
 struct DueTag;
 
 /// Returns how many background jobs are due at `now_ms` (UTC milliseconds), at most [`ROWS`]. Those that are running are among them.

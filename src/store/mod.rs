@@ -4,6 +4,7 @@
 //! Nothing here uses the network (but the database) or knows HTTP.
 
 pub mod activations;
+pub mod alert_episodes;
 pub mod alert_figures;
 mod alone;
 pub mod attachments;

@@ -31,6 +31,8 @@ const VERSIONS: &str = "__diesel_schema_migrations";
 /// Every table of a store except the table of applied migrations. A test compares the list with the migrations.
 pub const TABLES: &[&str] = &[
     "access_token",
+    "alert_delivery",
+    "alert_episode",
     "assertion_seen",
     "attachment",
     "authorization_dependency",

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)] // column docs live in migrations/
 
+mod alerts;
 mod bulk;
 mod erased;
 mod evidence;
@@ -11,6 +12,7 @@ mod policy;
 mod received;
 mod retention;
 
+pub use alerts::{alert_delivery, alert_episode};
 pub use bulk::{
     bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, bulk_run_receipt,
     member_group, member_group_entry,

@@ -4,6 +4,7 @@
 use crate::support::desk::Desk;
 use crate::support::payer::TestPayer;
 use crate::support::store::{TestStore, connect, on_postgres};
+use causeway::alerting::kind::ALERT_WEBHOOK;
 use causeway::clock::Clock;
 use causeway::ids::before_all_of;
 use causeway::ops::alerts::gather::gather;
@@ -12,7 +13,7 @@ use causeway::ops::alerts::judge::{LEDGER_LATE_MS, judge};
 use causeway::ops::alerts::table::ALERTS;
 use causeway::store::Db;
 use causeway::store::alert_figures::ROWS;
-use causeway::store::jobs::OF_A_SETTING;
+use causeway::store::jobs::OF_SETTINGS;
 use causeway::store::ledger_tree::{self, LogRow};
 use causeway::witness::send::LEDGER_WITNESS;
 use diesel::prelude::*;
@@ -188,6 +189,53 @@ fn a_fallen_match_rate_and_a_wave_of_ended_consents_raise_their_alerts() {
 }
 
 #[test]
+fn consents_that_end_together_and_reviews_that_wait_raise_their_alerts() {
+    let mut rows = Rows::fresh();
+    rows.run(&format!(
+        "INSERT INTO consent (id, partner_id, patient_id, digest, policy, period_from_ms, period_to_ms, body, recorded_ms) \
+         VALUES ('c', 'p', 'm', {0}, 'regular', 0, 1, {0}, 0)",
+        byte()
+    ));
+    let grants = "grants (id, partner_id, compartment, patient_id, consent_id, decision_id, sensitive, valid_from_ms, valid_until_ms, created_ms, \
+                  renewed_ms, revoked_ms)";
+    let grant = |number: i64, until_ms: i64, ended_ms: &str| {
+        format!("'g{number}', 'p', {number}, 'm{number}', 'c', 'd', 0, 0, {until_ms}, 0, 0, {ended_ms}")
+    };
+    let soon_ms = NOW_MS + 6 * DAY_MS;
+    let ended = (0..30).map(|number| grant(number, soon_ms, "1"));
+    rows.insert(
+        grants,
+        ended.chain((30..49).map(|number| grant(number, soon_ms, "NULL"))),
+    );
+    assert_eq!(
+        rows.raised(NOW_MS),
+        QUIET,
+        "of some that end soon somebody ended most already"
+    );
+    rows.insert(grants, std::iter::once(grant(49, soon_ms, "NULL")));
+    assert_eq!(rows.raised(NOW_MS), ["consents-expiring"]);
+    assert_eq!(rows.raised(NOW_MS - 2 * DAY_MS), QUIET, "they end later");
+    assert_eq!(rows.raised(NOW_MS + 7 * DAY_MS), QUIET, "they have ended");
+    rows.insert(grants, (50..60).map(|number| grant(number, NOW_MS - DAY_MS, "NULL")));
+    assert_eq!(rows.raised(NOW_MS), QUIET, "nearly as many ended in the week before");
+
+    let review = |id: &str, state: &str, due_ms: i64| {
+        format!(
+            "INSERT INTO review (id, partner_id, asked, state, reason, decision_id, correlation_id, policy_version, due_ms, opened_ms, \
+             asked_count, asked_ms, version) VALUES ('{id}', '{id}', {}, '{state}', 'r', 'd', 'c', 'v', {due_ms}, 0, 1, 0, 1)",
+            byte()
+        )
+    };
+    rows.run(&review("a", "confirmed", 1));
+    rows.run(&review("b", "open", NOW_MS));
+    assert_eq!(rows.raised(NOW_MS), QUIET, "it is due now");
+    rows.run(&review("c", "deferred", NOW_MS - HOUR_MS));
+    assert_eq!(rows.raised(NOW_MS), ["reviews-overdue"]);
+    rows.run("UPDATE review SET state = 'rejected' WHERE id = 'c'");
+    assert_eq!(rows.raised(NOW_MS), QUIET);
+}
+
+#[test]
 fn work_that_waits_raises_its_alerts() {
     let mut rows = Rows::fresh();
     rows.jobs(999, "waiting", NOW_MS - 1, "NULL");
@@ -197,13 +245,15 @@ fn work_that_waits_raises_its_alerts() {
     rows.run("DELETE FROM job");
     rows.jobs(1, "waiting", NOW_MS - 10 * MINUTE_MS, "NULL");
     assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
-    assert_eq!(OF_A_SETTING, LEDGER_WITNESS.name);
-    rows.run(&format!("UPDATE job SET kind = '{OF_A_SETTING}'"));
-    assert_eq!(
-        rows.raised(NOW_MS),
-        QUIET,
-        "nobody asks the witnesses that were taken away"
-    );
+    assert_eq!(OF_SETTINGS, [LEDGER_WITNESS.name, ALERT_WEBHOOK.name]);
+    for kind in OF_SETTINGS {
+        rows.run(&format!("UPDATE job SET kind = '{kind}'"));
+        assert_eq!(
+            rows.raised(NOW_MS),
+            QUIET,
+            "{kind}: nobody asks witnesses or tells receivers that were taken away"
+        );
+    }
     rows.run("UPDATE job SET kind = 'k'");
     assert_eq!(rows.raised(NOW_MS), ["worker-stuck"]);
     rows.run(&format!("UPDATE job SET due_ms = {NOW_MS} + {DAY_MS}"));

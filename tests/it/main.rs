@@ -8,6 +8,7 @@ mod support;
 mod access_commands;
 mod access_reasons;
 mod alert_rules;
+mod alert_webhooks;
 mod alerts;
 mod audit_events;
 mod bad_input;

@@ -129,6 +129,7 @@ fn the_program_sees_the_tables_as_the_migrations_made_them() {
     let made = migrated(&place.url);
     let source = concat!(
         include_str!("../../src/store/schema.rs"),
+        include_str!("../../src/store/schema/alerts.rs"),
         include_str!("../../src/store/schema/bulk.rs"),
         include_str!("../../src/store/schema/erased.rs"),
         include_str!("../../src/store/schema/evidence.rs"),

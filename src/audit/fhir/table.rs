@@ -128,6 +128,8 @@ fn told(action: Action) -> Told {
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],
         ClockJumped | JobReplayed | ControlsRan | StoreBackedUp | StoreRestored | RetentionDeleted | EvidenceMade
-        | EvidenceFailed | CaseOpened | CaseAdded | CaseClosed => &[("", Activity(RUNNING))],
+        | EvidenceFailed | CaseOpened | CaseAdded | CaseClosed | AlertRaised | AlertCleared => {
+            &[("", Activity(RUNNING))]
+        }
     }
 }

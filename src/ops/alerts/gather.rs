@@ -3,7 +3,7 @@
 //! Reads only, with a fixed number of statements, each of which is bounded (`store::alert_figures`).
 
 use super::judge::{
-    AlertFigures, BASELINE_MS, LEDGER_LATE_MS, PROCESS_MINUTES, PartnerAnswers, ProcessFigures, WINDOW_MS,
+    AlertFigures, BASELINE_MS, EXPIRY_MS, LEDGER_LATE_MS, PROCESS_MINUTES, PartnerAnswers, ProcessFigures, WINDOW_MS,
 };
 use crate::error::Failure;
 use crate::store::alert_figures::{self as rows, AnswerTime};
@@ -24,6 +24,9 @@ pub fn gather(db: &mut Db, now_ms: i64) -> Result<AlertFigures, Failure> {
         matches_before: rows::matches(db, before_ms, from_ms)?,
         ended: rows::grants_ended(db, from_ms, now_ms + 1)?,
         ended_before: rows::grants_ended(db, before_ms, from_ms)?,
+        expiring: rows::grants_ending(db, now_ms, now_ms + EXPIRY_MS)?,
+        expired: rows::grants_ending(db, now_ms - EXPIRY_MS, now_ms)?,
+        late_reviews: rows::late_reviews(db, now_ms)?,
         due_jobs: rows::due_jobs(db, now_ms)?,
         late_ms: jobs::standing(db, now_ms)?.late_ms,
         parked: rows::parked_since(db, from_ms)?,

@@ -5,7 +5,7 @@
 
 use super::table;
 use crate::exchange::clocks::DueState;
-use crate::store::alert_figures::{MatchTally, OpenCircuit, RunningClock};
+use crate::store::alert_figures::{LateReviews, MatchTally, OpenCircuit, RunningClock};
 use crate::telemetry::signs::TlsEnd;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub const WINDOW_MS: i64 = 3_600_000;
 pub const BASELINE_MS: i64 = 7 * 24 * WINDOW_MS;
 /// The window of what one process counts, minutes.
 pub const PROCESS_MINUTES: i64 = 15;
+/// How far ahead the ends of grants are looked at, and as far back, milliseconds.
+pub const EXPIRY_MS: i64 = 7 * 24 * WINDOW_MS;
 /// Age from which an entry outside of the tree of the ledger is late, milliseconds. One that was committed late is found by
 /// the next sweep of the sequencer, which may be a minute later.
 pub const LEDGER_LATE_MS: i64 = 150_000;
@@ -32,6 +34,9 @@ const TRIED_BEFORE: i64 = 50;
 /// Ended grants from which they are a wave, and how many times their own mean they have to be.
 const ENDED: i64 = 20;
 const ENDED_TIMES: i64 = 5;
+/// Grants that end soon from which they are a wave, and how many times as many they have to be as ended in as long before.
+const EXPIRING: i64 = 20;
+const EXPIRING_TIMES: i64 = 3;
 /// Days before the end of a certificate, an authority and a revocation list.
 const CERTIFICATE_DAYS: i64 = 14;
 const AUTHORITY_DAYS: i64 = 30;
@@ -90,6 +95,12 @@ pub struct AlertFigures {
     pub ended: i64,
     /// The same in the baseline.
     pub ended_before: i64,
+    /// Grants that will end by themselves within [`EXPIRY_MS`].
+    pub expiring: i64,
+    /// Grants that ended by themselves within [`EXPIRY_MS`].
+    pub expired: i64,
+    /// Reviews that are over their time.
+    pub late_reviews: LateReviews,
     /// Background jobs that are due.
     pub due_jobs: i64,
     /// How late the one is that was due first, milliseconds.
@@ -125,6 +136,7 @@ pub fn judge(figures: &AlertFigures, now_ms: i64) -> Vec<RaisedAlert> {
         slow(&figures.answers),
         fallen(&figures.matches, &figures.matches_before),
         ended(figures.ended, figures.ended_before),
+        ending(figures.expiring, figures.expired),
         process.and_then(|process| expiring(&process.tls_ends, now_ms)),
         (figures.due_jobs >= DUE_JOBS).then(|| {
             let count = figures.due_jobs;
@@ -141,6 +153,7 @@ pub fn judge(figures: &AlertFigures, now_ms: i64) -> Vec<RaisedAlert> {
             raised(table::WORKER_STUCK, 1, says)
         }),
         clocks(&figures.clocks, now_ms),
+        overdue(&figures.late_reviews, now_ms),
         process.and_then(repeats),
         figures
             .unsequenced_ms
@@ -245,6 +258,24 @@ fn ended(count: i64, before: i64) -> Option<RaisedAlert> {
     (count >= ENDED && count.saturating_mul(hours) >= before.saturating_mul(ENDED_TIMES)).then(|| {
         let says = format!("{count} grants were ended before their time within an hour; {before} in the week before");
         raised(table::CONSENTS_ENDED, count, says)
+    })
+}
+
+fn ending(count: i64, before: i64) -> Option<RaisedAlert> {
+    (count >= EXPIRING && count >= before.saturating_mul(EXPIRING_TIMES)).then(|| {
+        let says = format!("{count} grants end within 7 days; {before} ended by themselves in the 7 days before");
+        raised(table::CONSENTS_EXPIRING, count, says)
+    })
+}
+
+fn overdue(reviews: &LateReviews, now_ms: i64) -> Option<RaisedAlert> {
+    (reviews.count > 0).then(|| {
+        let hours = now_ms.saturating_sub(reviews.first_due_ms) / 3_600_000;
+        let says = format!(
+            "reviews over their time: {}; the oldest since {hours} hours",
+            reviews.count
+        );
+        raised(table::REVIEWS_OVERDUE, reviews.count, says)
     })
 }
 

@@ -44,6 +44,9 @@ fn quiet() -> AlertFigures {
         matches_before: vec![tally("a", 900, 1_000), tally("b", 1_000, 1_000)],
         ended: 19,
         ended_before: 100,
+        expiring: 299,
+        expired: 100,
+        late_reviews: LateReviews::default(),
         due_jobs: 999,
         late_ms: 599_999,
         parked: 4,
@@ -87,6 +90,10 @@ const INCIDENTS: &[Incident] = &[
     // A feed without birth dates.
     ("match-rate-fallen", |figures| figures.matches[0] = tally("a", 40, 100)),
     ("consents-ended", |figures| figures.ended = 20),
+    ("consents-expiring", |figures| figures.expiring = 300),
+    ("consents-expiring", |figures| {
+        (figures.expiring, figures.expired) = (20, 0)
+    }),
     // Ten days are left.
     ("tls-expiring", |figures| {
         process(figures).tls_ends[0].1 = NOW_MS / 1_000 + 10 * 86_400;
@@ -102,6 +109,12 @@ const INCIDENTS: &[Incident] = &[
     }),
     ("exchange-clock", |figures| {
         figures.clocks.push(clock(NOW_MS - 8 * DAY_MS, NOW_MS - DAY_MS))
+    }),
+    ("reviews-overdue", |figures| {
+        figures.late_reviews = LateReviews {
+            count: 1,
+            first_due_ms: NOW_MS - 1,
+        }
     }),
     ("replay-volume", |figures| process(figures).repeated = 501),
     ("ledger-lag", |figures| {
@@ -144,6 +157,36 @@ fn all_at_once_come_in_the_order_of_the_table() {
     INCIDENTS.iter().for_each(|(_, happens)| happens(&mut figures));
     let all: Vec<&str> = ALERTS.iter().map(|alert| alert.code).collect();
     assert_eq!(codes(&figures, NOW_MS), all);
+}
+
+#[test]
+fn few_consents_that_end_are_no_wave() {
+    let ends = |expiring, expired| AlertFigures {
+        expiring,
+        expired,
+        ..AlertFigures::default()
+    };
+    assert_eq!(codes(&ends(19, 0), NOW_MS), [""; 0]);
+    assert_eq!(codes(&ends(20, 7), NOW_MS), [""; 0], "as many as always end");
+    assert_eq!(codes(&ends(20, 6), NOW_MS), ["consents-expiring"]);
+}
+
+#[test]
+fn the_oldest_review_that_is_late_is_told_with_its_age() {
+    let figures = AlertFigures {
+        late_reviews: LateReviews {
+            count: 2,
+            first_due_ms: NOW_MS - 49 * 3_600_000,
+        },
+        ..AlertFigures::default()
+    };
+    let raised = judge(&figures, NOW_MS);
+    assert_eq!((raised[0].code, raised[0].count), ("reviews-overdue", 2));
+    assert!(
+        raised[0].says.ends_with("the oldest since 49 hours"),
+        "{}",
+        raised[0].says
+    );
 }
 
 #[test]
@@ -239,6 +282,12 @@ fn numbers_at_their_limits_do_no_harm() {
         }],
         ended: i64::MAX,
         ended_before: i64::MAX,
+        expiring: i64::MAX,
+        expired: i64::MAX,
+        late_reviews: LateReviews {
+            count: i64::MAX,
+            first_due_ms: i64::MIN,
+        },
         due_jobs: i64::MAX,
         late_ms: i64::MAX,
         parked: i64::MAX,

@@ -1,8 +1,8 @@
 //! The rows of the runbook about alerts: meaning, time to act and steps are those of the table of alerts.
 
 use super::table::{
-    ALERTS, Alert, CONSENTS_ENDED, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH, PARTNER_FAILING,
-    PARTNER_SLOW, REPLAY_VOLUME, TLS_EXPIRING,
+    ALERTS, Alert, CONSENTS_ENDED, CONSENTS_EXPIRING, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH,
+    PARTNER_FAILING, PARTNER_SLOW, REPLAY_VOLUME, REVIEWS_OVERDUE, TLS_EXPIRING,
 };
 use crate::error::{
     ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookAbout, RunbookOwner, RunbookRow, RunbookStep,
@@ -41,6 +41,18 @@ fn procedure(alert: &Alert, steps: &'static [RunbookStep]) -> Procedure {
             PersonDecides::Privacy,
             EscalateTo::Privacy,
             Some(ContactKind::Privacy),
+        ),
+        CONSENTS_EXPIRING => (
+            ReplayRule::Nothing,
+            PersonDecides::Member,
+            EscalateTo::Partner,
+            Some(ContactKind::Privacy),
+        ),
+        REVIEWS_OVERDUE => (
+            ReplayRule::AfterDecision,
+            PersonDecides::Reviewer,
+            EscalateTo::Lead,
+            None,
         ),
         TLS_EXPIRING => (
             ReplayRule::Nothing,

@@ -109,20 +109,23 @@ pub fn begin() {
 
 /// Judges the alerts and sets their metrics. Waits on this thread. When the store does not answer, the metrics stay as they are. So they do in
 /// the first 30 s after `listening_ms`, when this server began to listen (UTC milliseconds): work that waited for the server is not stuck.
+/// Returns the alerts when they were judged.
 #[allow(clippy::cast_precision_loss)] // counts of this size are exact
-pub fn tell(ctx: &Context, listening_ms: i64) {
+pub fn tell(ctx: &Context, listening_ms: i64) -> Option<Vec<AlertItem>> {
     let now_ms = ctx.clock.now_ms();
     if catches_up(listening_ms, now_ms) {
-        return;
+        return None;
     }
     match ctx.store.read_blocking(|db| items(db, now_ms)) {
         Ok(items) => {
-            for item in items {
+            for item in &items {
                 metrics::gauge!(families::ALERTS, "alert" => item.alert).set(item.count as f64);
             }
+            Some(items)
         }
         Err(failure) => {
             tracing::debug!(fault = failure.fault().code(), "the alerts could not be judged");
+            None
         }
     }
 }

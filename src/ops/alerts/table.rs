@@ -61,6 +61,8 @@ pub const PARTNER_SLOW: &str = "partner-slow";
 pub const MATCH_RATE_FALLEN: &str = "match-rate-fallen";
 /// Many grants end at once.
 pub const CONSENTS_ENDED: &str = "consents-ended";
+/// Many grants come to their end together.
+pub const CONSENTS_EXPIRING: &str = "consents-expiring";
 /// A certificate or revocation list expires.
 pub const TLS_EXPIRING: &str = "tls-expiring";
 /// Many jobs are due.
@@ -71,6 +73,8 @@ pub const PARKED_GROWTH: &str = "parked-growth";
 pub const WORKER_STUCK: &str = "worker-stuck";
 /// The time of an exchange is nearly over.
 pub const EXCHANGE_CLOCK: &str = "exchange-clock";
+/// Reviews wait for longer than they may.
+pub const REVIEWS_OVERDUE: &str = "reviews-overdue";
 /// Many requests are repeated.
 pub const REPLAY_VOLUME: &str = "replay-volume";
 /// Entries wait for the tree of the ledger.
@@ -150,6 +154,24 @@ pub const ALERTS: &[Alert] = &[
         steps: &[
             "Find those that ended with `causeway grant list`, and see who ended a consent, and why, with `causeway consent show CONSENT`.",
             "If it was a mistake, stop whoever does it. An ended grant is not given back: the partner has to match again.",
+        ],
+    },
+    Alert {
+        code: CONSENTS_EXPIRING,
+        rule: "CausewayConsentsExpiring",
+        meaning: "Many consents end together, by their own periods, and their grants with them. Then partners get no records of these members.",
+        severity: AlertSeverity::Ticket,
+        owner: FaultOwner::Operator,
+        within: ActWithin::Day,
+        window: "the next 7 days, compared with the 7 days before now",
+        condition: "At least 20 grants end within 7 days, and three times as many as ended by themselves in the 7 days before.",
+        families: &[families::ALERTS],
+        figures: "rows of grants, by the end of their time",
+        is_of_process: false,
+        steps: &[
+            "Find them with `causeway grant list`, which says until when each is valid, and see whose they are.",
+            "Tell the partner, so that members who want it renew their consents, and the partner matches them again.",
+            "If the end is right, nothing has to be done. The alert is over when they have ended.",
         ],
     },
     Alert {
@@ -237,6 +259,23 @@ pub const ALERTS: &[Alert] = &[
         steps: &[
             "See the exchanges with `causeway exchange list`, and what each waits for with `causeway exchange show EXCHANGE`.",
             "If it waits for the partner, call the partner. If it is parked, do what its next action says.",
+        ],
+    },
+    Alert {
+        code: REVIEWS_OVERDUE,
+        rule: "CausewayReviewsOverdue",
+        meaning: "A review has waited for a person for longer than it may. The partner's request about this member waits with it.",
+        severity: AlertSeverity::Ticket,
+        owner: FaultOwner::Reviewer,
+        within: ActWithin::Day,
+        window: "now",
+        condition: "A review that nobody has decided is over its time (`policy.review_due_hours`).",
+        families: &[families::ALERTS],
+        figures: "rows of reviews that wait",
+        is_of_process: false,
+        steps: &[
+            "See the oldest reviews with `causeway review list`, and decide them.",
+            "If reviewers cannot keep up, see what sends requests there: a feed without a field, or a very careful matching policy.",
         ],
     },
     Alert {

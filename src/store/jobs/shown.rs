@@ -7,8 +7,8 @@ use crate::store::schema::job;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
-/// The repeated work that may stand in the queue with nobody to do it: its setting was taken away, and its row stays. It is never late.
-pub const OF_A_SETTING: &str = "ledger-witness";
+/// The kinds of work that may stand in the queue with nobody to do it: their setting was taken away, and their rows stay. They are never late.
+pub const OF_SETTINGS: [&str; 2] = ["ledger-witness", "alert-webhook"];
 
 /// The state of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct QueueStanding {
     pub parked: i64,
     /// Age of the oldest parked job, in milliseconds.
     pub oldest_parked_ms: i64,
-    /// How long the job that was due first has been waiting, in milliseconds; that of [`OF_A_SETTING`] does not count.
+    /// How long the job that was due first has been waiting, in milliseconds; those of [`OF_SETTINGS`] do not count.
     pub late_ms: i64,
 }
 
@@ -37,7 +37,8 @@ pub fn standing(db: &mut Db, now_ms: i64) -> Result<QueueStanding, Failure> {
     for priority in PRIORITIES {
         let due: Option<i64> = job::table
             .filter(waits().and(job::priority.eq(priority)))
-            .filter(job::due_ms.le(now_ms).and(job::kind.ne(OF_A_SETTING)))
+            .filter(job::due_ms.le(now_ms))
+            .filter(job::kind.ne(OF_SETTINGS[0]).and(job::kind.ne(OF_SETTINGS[1])))
             .filter(job::lease_until_ms.is_null().or(job::lease_until_ms.le(now_ms)))
             .order((job::due_ms.asc(), job::id.asc()))
             .select(job::due_ms)

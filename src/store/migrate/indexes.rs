@@ -68,6 +68,12 @@ const LARGE: &[LargeIndex] = &[
         table: "ingest_page",
         columns: "(exchange_id, sha256)",
     },
+    LargeIndex {
+        version: "00000000000047",
+        name: "grants_until",
+        table: "grants",
+        columns: "(valid_until_ms) WHERE revoked_ms IS NULL",
+    },
 ];
 
 /// Builds the indexes of this migration whose tables have more than `small` rows.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod desk;
 pub mod dump;
 pub mod grants;
+pub mod hook;
 pub mod matched;
 pub mod page;
 pub mod payer;
