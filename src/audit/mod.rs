@@ -19,6 +19,7 @@ pub mod log;
 pub mod log_files;
 mod members;
 pub mod note;
+pub mod note_sealing;
 pub mod packet;
 pub mod restored;
 pub mod sequencer;

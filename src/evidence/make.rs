@@ -21,7 +21,7 @@ use crate::audit::tree::{TreeHash, leaf_hash};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::ops::audit_events;
+use crate::ops::audit_events::{self, ShownBy};
 use crate::store::entries::EntryRow;
 use crate::store::{Db, evidence_entries as rows};
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ impl Basis {
         beside.extend(policies::files(db, entries, &ctx.keeping)?);
         let events = {
             let rows: Vec<EntryRow> = entries.iter().map(|entry| entry.row.clone()).collect();
-            audit_events::of_entries(db, &rows, found.member.as_deref(), payer)?
+            audit_events::of_entries(db, &rows, found.member.as_deref(), &ShownBy::of(ctx))?
         };
         let report = EvidenceReport {
             payer: &payer.name,

@@ -13,6 +13,7 @@ use super::schema::{
 };
 use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
+use crate::secret::member_keys::NOTHING_SEALED;
 use diesel::prelude::*;
 use std::collections::BTreeSet;
 
@@ -193,8 +194,9 @@ fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
     let text = "UPDATE ledger_entry SET subject = NULL, subject_salt = NULL, \
                 correlation_id = COALESCE(request_id, correlation_id), request_id = NULL WHERE id = ?";
     run(db, Statement::<Emptied>::new(text, vec![Bind::Text(id)]))?;
-    let text = "UPDATE operator_note SET reason = '' WHERE entry_id = ?";
-    run(db, Statement::<Unsaid>::new(text, vec![Bind::Text(id)]))?;
+    let text = "UPDATE operator_note SET reason = '', sealed = ? WHERE entry_id = ?";
+    let binds = vec![Bind::Blob(NOTHING_SEALED), Bind::Text(id)];
+    run(db, Statement::<Unsaid>::new(text, binds))?;
     Ok(())
 }
 

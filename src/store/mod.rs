@@ -65,6 +65,7 @@ mod match_write;
 pub mod matching;
 pub mod measured;
 pub mod member_groups;
+pub mod member_keys;
 pub mod member_stamps;
 pub mod members;
 pub mod migrate;

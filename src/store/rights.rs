@@ -96,6 +96,7 @@ pub const TABLES: &[&str] = &[
     "member",
     "member_group",
     "member_group_entry",
+    "member_key",
     "operator_note",
     "operator_token",
     "opt_in",

@@ -1,6 +1,7 @@
 //! `causeway audit erase-subject`: what goes, what stays, what is refused, and that an erasure that is broken off comes to its end.
 
 mod files;
+mod keys;
 mod kills;
 mod race;
 mod record;
