@@ -33,8 +33,12 @@ pub fn seal_notes(ctx: &Context, commit: CommitNotes<'_>) -> Result<usize, Failu
     if !keys.is_placed() {
         return Ok(0);
     }
-    if let Some(mark) = ctx.store.read_blocking(rows::known_mark)? {
-        keys.follow(&mark)?;
+    // Also when there is nothing to seal: a file that is missing is noticed, and a newer key of keys is followed.
+    let (mark, has_any) = ctx
+        .store
+        .read_blocking(|db| Ok((rows::known_mark(db)?, rows::has_any(db)?)))?;
+    if let Some(mark) = mark.filter(|_| has_any) {
+        keys.ready(&mark, KeyStart::Never)?;
     }
     let before = before_all_of(ctx.clock.now_ms().saturating_sub(SETTLED_MS));
     let (mut after, mut sealed) = (String::new(), 0);

@@ -121,17 +121,6 @@ impl MemberKeys {
         }
     }
 
-    /// Wraps the keys again, if there is a file and a newer key of keys.
-    ///
-    /// # Errors
-    /// As [`MemberKeys::ready`].
-    pub fn follow(&self, mark: &[u8; 32]) -> Result<(), Failure> {
-        match self.reader()? {
-            Some(read) if !read.is_up_to_date() => self.ready(mark, KeyStart::Never).map(drop),
-            _ => Ok(()),
-        }
-    }
-
     /// Adds so many new keys, which are durable when this returns.
     ///
     /// # Errors

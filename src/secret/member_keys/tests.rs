@@ -99,9 +99,9 @@ fn a_newer_key_of_keys_takes_over_and_the_older_one_can_go() {
     let sealed = reader.seal(slots[0], "e", "text").expect("sealed");
     let code = reader.code("p1").expect("a code");
     bed.keys.destroy(&MARK, &slots[1..]).expect("destroyed");
-    bed.keys.follow(&MARK).expect("nothing to do");
+    bed.keys.ready(&MARK, KeyStart::Never).expect("nothing to do");
     *bed.ids.lock().expect("the ids") = vec![1, 2];
-    bed.keys.follow(&MARK).expect("wrapped again");
+    bed.keys.ready(&MARK, KeyStart::Never).expect("wrapped again");
     *bed.ids.lock().expect("the ids") = vec![2];
     let reader = bed.keys.ready(&MARK, KeyStart::Never).expect("ready");
     assert_eq!(reader.open("e", &sealed).as_deref(), Some("text"));
