@@ -52,6 +52,7 @@ pub enum KeyStart {
 #[derive(Clone, Default)]
 pub struct MemberKeys(Option<Arc<Place>>);
 
+#[derive(Clone)]
 struct Place {
     path: PathBuf,
     keys_of_keys: KeysOfKeys,
@@ -85,8 +86,13 @@ impl MemberKeys {
         self.0.as_ref().is_some_and(|place| place.path.exists())
     }
 
-    fn place(&self) -> Result<&Place, Failure> {
-        self.0.as_deref().ok_or_else(|| unusable(LOST))
+    /// The place of the file itself, where a link may lead: the lock and the file that takes its place are beside it.
+    fn place(&self) -> Result<Place, Failure> {
+        let mut place = self.0.as_deref().cloned().ok_or_else(|| unusable(LOST))?;
+        if let Ok(path) = fs::canonicalize(&place.path) {
+            place.path = path;
+        }
+        Ok(place)
     }
 
     /// Makes the file ready for new work, and reads it: it begins where `start` says so, and is wrapped again when there is a newer key of keys.

@@ -117,6 +117,37 @@ fn a_newer_key_of_keys_takes_over_and_the_older_one_can_go() {
 }
 
 #[test]
+fn hosts_that_link_to_one_file_share_its_lock_and_follow_it_when_it_is_wrapped_again() {
+    let bed = Bed::new();
+    let first = bed.keys.ready(&MARK, KeyStart::Anew).expect("made");
+    let slot = bed.keys.add(&MARK, 1).expect("added")[0];
+    let sealed = first.seal(slot, "e", "text").expect("sealed");
+    let link = bed.folder.path().join(MEMBER_KEYS_FILE);
+    std::os::unix::fs::symlink(bed.path(), &link).expect("a link");
+    let ids = Arc::clone(&bed.ids);
+    let read = move |_: bool| -> Result<Vec<(String, [u8; 32])>, Failure> {
+        let ids = ids.lock().expect("the ids").clone();
+        Ok(ids.into_iter().map(|id: u8| (format!("k{id}"), [id; 32])).collect())
+    };
+    let other = MemberKeys::at(link.clone(), Arc::new(read));
+    *bed.ids.lock().expect("the ids") = vec![1, 2];
+    other.ready(&MARK, KeyStart::Never).expect("wrapped again");
+    let about = fs::symlink_metadata(&link).expect("a link");
+    assert!(
+        about.is_symlink(),
+        "the link stays, and the file that it leads to is new"
+    );
+    *bed.ids.lock().expect("the ids") = vec![2];
+    let read = bed.keys.reader().expect("read").expect("a file");
+    assert_eq!(read.open("e", &sealed).as_deref(), Some("text"));
+    assert_eq!(
+        fs::read_dir(bed.folder.path()).expect("a folder").count(),
+        2,
+        "no lock beside the link"
+    );
+}
+
+#[test]
 fn a_file_of_another_store_or_for_others_is_refused_and_an_empty_one_begins() {
     let bed = Bed::new();
     bed.keys.ready(&[4; 32], KeyStart::Anew).expect("made");

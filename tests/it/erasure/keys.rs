@@ -184,10 +184,14 @@ fn an_erasure_that_ended_after_the_key_was_destroyed_goes_on() {
         kept.put_empty_file();
     }
     let one = kept.looked(Some("p1"), WHY);
-    kept.seal().expect("sealed");
     let store = &kept.ctx.store;
-    let mark = store.read_blocking(member_keys::known_mark).expect("read");
-    let mark = mark.expect("a mark");
+    let mark = store.write_blocking(member_keys::mark).expect("a mark");
+    // What a crash leaves between the key and its row: a key that is nobody's.
+    kept.ctx.member_keys.ready(&mark, KeyStart::Anew).expect("begun");
+    kept.ctx.member_keys.add(&mark, 1).expect("added");
+    assert_eq!(kept.keys(), 0);
+    kept.seal().expect("sealed");
+    assert_eq!(kept.keys(), 1);
     let reader = kept.ctx.member_keys.ready(&mark, KeyStart::Never).expect("ready");
     let codes = vec![reader.code("p1").expect("a code")];
     let slots = store
