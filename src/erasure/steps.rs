@@ -17,7 +17,7 @@ use crate::exchange::kind::EXCHANGE;
 use crate::failpoint;
 use crate::jobs;
 use crate::records::erased::{RecordEraser, count_roster_anew};
-use crate::secret::member_keys::{KeySlot, KeyStart};
+use crate::secret::member_keys::{KeyReader, KeySlot, KeyStart};
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::retention::holds;
 use crate::store::{
@@ -93,16 +93,32 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
     conclude(ctx, row)
 }
 
-/// Destroys the keys under which something about these names is sealed, and returns the codes by which the database knows them. They are gone for
-/// good before anything is deleted, so that what a crash leaves in the database cannot be opened; and the database names them until all is
-/// closed, so that whoever goes on finds them again.
-fn destroy_keys(ctx: &Context, names: &[String]) -> Result<Vec<String>, Failure> {
+/// The mark of the store and its file of keys, if it knows any key.
+fn own_keys(ctx: &Context) -> Result<Option<([u8; 32], KeyReader)>, Failure> {
     if !ctx.store.read_blocking(member_keys::has_any)? {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mark = ctx.store.read_blocking(member_keys::known_mark)?;
     let mark = mark.ok_or(Fault::StoreDamaged)?;
     let reader = ctx.member_keys.ready(&mark, KeyStart::Never)?;
+    Ok(Some((mark, reader)))
+}
+
+/// Refuses where the file of keys is missing: what is sealed under them could not be erased.
+///
+/// # Errors
+/// [`Fault::SealKeys`]; those of the store.
+pub(super) fn demand_keys(ctx: &Context) -> Result<(), Failure> {
+    own_keys(ctx).map(drop)
+}
+
+/// Destroys the keys under which something about these names is sealed, and returns the codes by which the database knows them. They are gone for
+/// good before anything is deleted, so that what a crash leaves in the database cannot be opened; and the database names them until all is
+/// closed, so that whoever goes on finds them again.
+fn destroy_keys(ctx: &Context, names: &[String]) -> Result<Vec<String>, Failure> {
+    let Some((mark, reader)) = own_keys(ctx)? else {
+        return Ok(Vec::new());
+    };
     let codes = names.iter().map(|name| reader.code(name));
     let codes: Vec<String> = codes.collect::<Result<_, _>>()?;
     let slots = ctx.store.read_blocking(|db| member_keys::slots_of(db, &codes))?;

@@ -12,7 +12,7 @@ use causeway::erasure::{ErasureReason, ErasureWish, LegalBasis, erase};
 use causeway::error::{Failure, Fault};
 use causeway::ops::ledger::{LedgerFilter, list};
 use causeway::secret::member_keys::{KeySlot, KeyStart, MEMBER_KEYS_FILE, MemberKeys, NOTHING_SEALED};
-use causeway::store::schema::{member_key, operator_note};
+use causeway::store::schema::{erasure, member_key, operator_note};
 use causeway::store::{Db, member_keys};
 use causeway::telemetry::Correlation;
 use diesel::prelude::*;
@@ -128,6 +128,11 @@ impl Kept {
         self.ctx.store.read_blocking(read).expect("a number")
     }
 
+    fn erasures(&self) -> i64 {
+        let read = |db: &mut Db| Ok(erasure::table.count().get_result(db)?);
+        self.ctx.store.read_blocking(read).expect("a number")
+    }
+
     fn erase(&self, patient: &str) -> Result<(), Failure> {
         let wish = ErasureWish {
             patient_id: patient.to_owned(),
@@ -235,6 +240,7 @@ fn without_its_file_of_keys_a_store_makes_no_other_and_erases_nothing() {
     assert_eq!(kept.shown(&one).as_deref(), Some(WHY));
     assert!(kept.seal().expect("sealed") > 0);
     assert_eq!(kept.shown(&late).as_deref(), Some(WHY));
-    kept.erase("p1").expect("the erasure that was begun ends");
+    assert_eq!(kept.erasures(), 0, "what was refused was not begun");
+    kept.erase("p1").expect("erased");
     assert_eq!(kept.shown(&one), None);
 }
