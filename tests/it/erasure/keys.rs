@@ -198,7 +198,7 @@ fn an_erasure_that_ended_after_the_key_was_destroyed_goes_on() {
     kept.seal().expect("sealed");
     assert_eq!(kept.keys(), 1);
     let reader = kept.ctx.member_keys.ready(&mark, KeyStart::Never).expect("ready");
-    let codes = vec![reader.code("p1").expect("a code")];
+    let codes = [reader.code("p1").expect("a code")];
     let slots = store
         .read_blocking(|db| member_keys::slots_of(db, &codes))
         .expect("read");
