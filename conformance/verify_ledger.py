@@ -26,6 +26,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -624,7 +625,7 @@ def proof_of(text):
 
 
 def proved(files, size, root, note):
-    """How many entries a packet has, if each is proved and no proof is left."""
+    """The entries of a packet by their indexes, if each is proved and no proof is left."""
     contents = dict(files)
     if "entries.jsonl" not in contents:
         raise Wrong(INCOMPLETE, "entries.jsonl is missing", None, "entries.jsonl")
@@ -632,7 +633,7 @@ def proved(files, size, root, note):
     if lines.pop() != b"":
         raise Wrong(INCOMPLETE, "the last entry is cut off", None, "entries.jsonl")
     proofs = [(path, content) for path, content in files if path.startswith("proofs/")]
-    last = -1
+    last, found = -1, {}
     for place, line in enumerate(lines):
         if place >= len(proofs):
             raise Wrong(INCOMPLETE, "entry %d of the packet has no proof" % (place + 1), None, "entries.jsonl")
@@ -648,11 +649,89 @@ def proved(files, size, root, note):
         if not includes(root, size, index, leaf_hash(line), hashes):
             why = "%s: the ledger does not have this entry in this place" % path
             raise Wrong(TAMPERED, why, index, path)
-        last = index
+        last, found[index] = index, line
     if len(proofs) > len(lines):
         more = proofs[len(lines)][0]
         raise Wrong(TAMPERED, "%s proves no entry of the packet" % more, None, more)
-    return len(lines)
+    return found
+
+
+OPENED = "opened.jsonl"
+OPENED_KEYS = {"index", "field", "salt", "value"}
+PLACES = {
+    "object": ("object", "id_commit"),
+    "correlation": ("correlation_commit",),
+    "operator": ("operator_commit",),
+    "note": ("note_commit",),
+}
+
+
+SALT = re.compile("[0-9a-f]{64}")
+
+
+def once(pairs):
+    """The members of an object, each of which stands in it once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands in an object twice")
+    return members
+
+
+def whole(digits):
+    """A number without a sign."""
+    if digits.startswith("-") or int(digits) >= 1 << 64:
+        raise ValueError("no index")
+    return int(digits)
+
+
+def is_text(value):
+    """Whether this is a text that UTF-8 can write."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def is_committed(entry, opened):
+    """Whether an entry has the commitment to a value that was opened."""
+    if not SALT.fullmatch(opened["salt"]):
+        return False
+    try:
+        place, salt = json.loads(entry), bytes.fromhex(opened["salt"])
+        whole = b"px-audit-v1" + opened["field"].encode() + salt + opened["value"].encode()
+    except ValueError:
+        return False
+    for key in PLACES.get(opened["field"], ("no commitment",)):
+        place = place.get(key) if isinstance(place, dict) else None
+    return place == hashlib.sha256(whole).hexdigest()
+
+
+def demand_opened(expected, contents, entries):
+    """That each value that a packet opens is the one to which its entry is committed. `expected` is how many the manifest says, or None."""
+
+    def wrong(why, index=None):
+        return Wrong(TAMPERED, why, index, OPENED)
+
+    if expected is None:
+        if OPENED in contents:
+            raise wrong("the manifest does not say that values are opened")
+        return
+    if OPENED not in contents:
+        raise Wrong(INCOMPLETE, "%s is missing" % OPENED, None, OPENED)
+    lines = text_in(OPENED, contents[OPENED]).split("\n")
+    if lines.pop() != "":
+        raise wrong("the last opened value is cut off")
+    if len(lines) != expected:
+        raise wrong("the packet has another number of opened values than its manifest says")
+    for line in lines:
+        try:
+            opened = json.loads(line, object_pairs_hook=once, parse_int=whole)
+        except ValueError:
+            opened = None
+        is_whole = isinstance(opened, dict) and set(opened) == OPENED_KEYS and type(opened["index"]) is int
+        if not is_whole or any(not is_text(opened[key]) for key in OPENED_KEYS - {"index"}):
+            raise wrong("an opened value does not read")
+        if opened["index"] not in entries:
+            raise wrong("a value is opened of an entry that the packet does not have", opened["index"])
+        if not is_committed(entries[opened["index"]], opened):
+            raise wrong("the entry is committed to another value than the packet opens", opened["index"])
 
 
 def verify_packet(file, key, against, witness=None):
@@ -672,10 +751,12 @@ def verify_packet(file, key, against, witness=None):
     if manifest["checkpoint"] != {"size": size, "root": root.hex()} or manifest["origin"] != key.name:
         why = "the manifest names another checkpoint than the packet has"
         raise Wrong(TAMPERED, why, None, "manifest.json")
-    entries = proved(files, size, root, note)
+    by_index = proved(files, size, root, note)
+    entries = len(by_index)
     if entries != manifest["entries"]:
         why = "the packet has another number of entries than its manifest says"
         raise Wrong(TAMPERED, why, None, "entries.jsonl")
+    demand_opened(manifest.get("opened"), contents, by_index)
     if against and against[0] != size:
         why = "the kept checkpoint covers %d entries, and that of the packet %d: only an export can show that one extends the other"
         raise Wrong(INCOMPLETE, why % (against[0], size), None, "checkpoint")

@@ -34,6 +34,7 @@ pub mod records;
 pub mod release;
 pub mod retention;
 pub mod review;
+pub mod runbook;
 pub mod secret;
 pub mod security;
 pub mod store;

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::http::ops;
 use crate::http::state::App;
+use crate::ops::alerts;
 use crate::telemetry::log;
 use crate::terminal::{Exit, Out};
 use actix_web::web::Data;
@@ -123,6 +124,7 @@ fn sweep_once(app: &Data<App>, listening_ms: i64, sweeping: &Arc<Semaphore>) {
         tokio::task::spawn_blocking(move || {
             app.measure_round_trip();
             sweeps::close_old(&app.ctx, listening_ms);
+            alerts::tell(&app.ctx, listening_ms);
             ops::settle_metrics();
             drop(held);
         });

@@ -84,6 +84,9 @@ impl LedgerEvent {
         if let Some(cut) = self.cut {
             root.number("cut", cut);
         }
+        if let Some(decided) = &self.decided {
+            root.commitment("decision_commit", "decision", decided, commitments);
+        }
         if let Some(deleted) = &self.deleted {
             root.object("deleted", |note| {
                 note.text("from", &rfc3339_ms(deleted.from_ms));
@@ -186,6 +189,11 @@ pub fn field_salt(entry_secret: &[u8; 32], field: &str) -> [u8; 32] {
 /// Returns `SHA-256("px-audit-v1" || field || salt || value)`, hexadecimal, with the field's own salt.
 pub fn commitment(field: &str, entry_secret: &[u8; 32], value: &str) -> String {
     hex(&digest_of(field, &Mac::new(entry_secret), value))
+}
+
+/// The same from the salt of the field, for who has no secret of the entry.
+pub fn salted_commitment(field: &str, salt: &[u8; 32], value: &str) -> String {
+    hex(&sha256_of(&[DOMAIN, field.as_bytes(), salt, value.as_bytes()]))
 }
 
 const DOMAIN: &[u8] = b"px-audit-v1";
@@ -355,6 +363,37 @@ mod tests {
         assert_eq!(parsed["cut"], 1);
         assert_ne!(entry.bytes(1_000_000, &[7; 32]), entry.bytes(1_000_000, &[8; 32]));
         assert_ne!(field_salt(&[7; 32], "object"), field_salt(&[7; 32], "consent"));
+    }
+
+    #[test]
+    fn the_record_of_a_decision_is_only_committed_to() {
+        let mut entry = LedgerEvent::new(
+            Action::MatchMatched,
+            Actor::default(),
+            Correlation::internal("r-1".into()),
+        );
+        let without = entry.bytes(1_000_000, &[7; 32]);
+        assert!(!String::from_utf8_lossy(&without).contains("decision_commit"));
+        let record = r#"{"weights":{"family":9.1}}"#;
+        entry.cut = Some(1);
+        entry.decided = Some(record.to_owned());
+        let text = String::from_utf8(entry.bytes(1_000_000, &[7; 32])).expect("utf-8");
+        assert!(!text.contains("weights"), "{text}");
+        let committed = commitment("decision", &[7; 32], record);
+        assert!(
+            text.contains(&format!(r#""cut":1,"decision_commit":"{committed}","outcome""#)),
+            "{text}"
+        );
+        assert_ne!(
+            committed,
+            commitment("decision", &[8; 32], record),
+            "the salt of another entry"
+        );
+        assert_ne!(
+            committed,
+            commitment("decision", &[7; 32], r#"{"weights":{"family":9.2}}"#),
+            "another weight"
+        );
     }
 
     #[test]

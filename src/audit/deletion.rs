@@ -37,8 +37,9 @@ pub fn deletion(kind: DataKind, rows: &[DeletedRow<'_>], periods: &Periods, entr
         kind: "deletion",
         id: rows_digest(rows.iter().map(|(id, _)| *id)),
     });
-    entry.policy_version = Some(periods.version());
-    entry.tables = vec![("retention", periods.digest())];
+    let cited = periods.cited(kind);
+    entry.policy_version = Some(cited.version);
+    entry.tables = vec![("retention", cited.digest)];
     entry
 }
 

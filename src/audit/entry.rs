@@ -269,6 +269,8 @@ pub struct LedgerEvent {
     pub counts: BTreeMap<String, u64>,
     /// Of how many of the resources that were sent a part was cut before; none where nobody counted.
     pub cut: Option<u64>,
+    /// The record of the decision as stored: what was compared, and with which weights. Only a commitment to it is written.
+    pub decided: Option<String>,
     /// Id of the *begun* entry of the disclosure that this entry ends.
     pub begun: Option<String>,
     /// The consent that was checked.
@@ -312,6 +314,7 @@ impl LedgerEvent {
             bytes: None,
             counts: BTreeMap::new(),
             cut: None,
+            decided: None,
             begun: None,
             consent: None,
             members: None,

@@ -5,4 +5,5 @@
 pub mod archive;
 pub mod check;
 pub mod manifest;
+pub mod opened;
 pub mod proofs;

@@ -133,6 +133,8 @@ impl<'b> Partner<'b> {
                 false => "content-type: application/fhir+json\r\n",
             }
         );
+        // While others ran, the server may have closed a connection on which nothing came.
+        self.connection = self.bench.connect(1).await?.remove(0);
         let began = Instant::now();
         let (status, text) = self.send(&wire::request(method, path, &headers, body)).await?;
         if status != 202 {

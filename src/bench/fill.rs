@@ -108,7 +108,8 @@ pub(super) fn fill(site: &Installation, size: FillSize, out: &mut Out) -> Result
 fn write(ctx: &Context, size: FillSize, out: &mut Out) -> Result<u64, Failure> {
     let members = ctx.store.read_blocking(rows::members)?;
     if members.is_empty() {
-        return Err(Failure::new(Fault::Internal).because("the store to fill has no member"));
+        let remedy = "Ask for members: everything that is filled in is about one.";
+        return Err(Failure::new(Fault::ConfigInvalid).at("--members").remedy(remedy));
     }
     let mut teller = StoryTeller {
         chance: Chance::seeded(size.seed),

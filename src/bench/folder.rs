@@ -2,6 +2,7 @@
 
 use crate::error::{Failure, Fault};
 use crate::secret;
+use crate::store::remove_folder;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -66,7 +67,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.stays {
-            let _ = std::fs::remove_dir_all(&self.path);
+            let _ = remove_folder(&self.path);
         }
     }
 }

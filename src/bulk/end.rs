@@ -155,10 +155,11 @@ async fn drop_strangers(held: &HeldJob, id: &str) -> Result<(), Failure> {
 pub fn of_groups(keep_ms: i64) -> Arc<dyn JobStep> {
     Sweep::step(&GROUPS, move |held| {
         let match_ms = held.ctx().clock.surely_ms() - keep_ms;
+        let now_ms = held.ctx().clock.now_ms();
         loop {
             let proof = DeletionProof::new(held);
             let swept = held.write_blocking(move |db| {
-                let swept = group_ends::sweep(db, match_ms)?;
+                let swept = group_ends::sweep(db, match_ms, now_ms)?;
                 proof.append(db, DataKind::Groups, &swept.gone)?;
                 Ok(swept)
             })?;

@@ -18,4 +18,7 @@ pub mod manifest;
 pub mod opened;
 pub mod range;
 pub mod receipt;
+pub mod runbook;
 mod shares;
+
+pub use kinds::{EXPORT_KIND, MATCH_KIND};

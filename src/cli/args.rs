@@ -31,10 +31,16 @@ pub enum Command {
     Worker(super::worker::WorkerArgs),
     /// Ask other payers for members' records: start exchanges, look at them, act on them
     Exchange(super::exchange::ExchangeArgs),
+    /// Show what needs somebody's attention, and what to do: 0 quiet, 1 an alert is raised
+    Alerts(super::alerts::AlertsArgs),
     /// List background jobs, and let parked ones go on
     Jobs(super::jobs::JobsArgs),
     /// List, show and end the bulk jobs of partners
     Bulk(super::bulk::BulkArgs),
+    /// Write our exchanges with a partner into a file, and compare such a file of the partner with what stands here
+    Reconcile(super::reconcile::ReconcileArgs),
+    /// Report a month: exchanges asked and answered, how they ended and how long they took, by partner
+    Report(super::month::MonthArgs),
     /// Run another payer on this machine that answers, and misbehaves, as a script says
     SandboxPartner(super::sandbox_partner::SandboxPartnerArgs),
     /// Make synthetic members
@@ -85,6 +91,8 @@ pub enum Command {
     Durability,
     /// List all faults: what happened, what to do, who does it
     Faults,
+    /// Show what to do about a fault, a state or parked work: who owns it, the steps, whether a replay is safe
+    Runbook(super::runbook::RunbookArgs),
     /// Show whether this build can kill itself at named points, which only tests use
     Failpoints(super::failpoints::FailpointsArgs),
     /// Show the states, moves, steps and retries of an exchange

@@ -62,6 +62,9 @@ pub struct AuditPacketArgs {
     /// Make it at this checkpoint of the log, not at the newest one
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// Open the personal values behind the commitments of the entries: ids of members, correlation ids, operators and their reasons
+    #[arg(long)]
+    pub with_phi: bool,
     /// Write the packet to this file, which is not there yet; waits until it is made
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -103,6 +106,7 @@ pub fn run(
         to: args.to.clone(),
         case: args.case.clone(),
         checkpoint: checkpoint.transpose()?,
+        with_phi: args.with_phi,
         reason: note.reason.clone(),
     };
     let file = args.out.as_deref().map(|path| cwd.join(path));
@@ -134,7 +138,7 @@ pub fn run(
 /// Writes a packet that was made into a file, if one is named, and tells of it. The note is kept of who takes it, and why.
 ///
 /// # Errors
-/// Those of [`asks::content`]; [`Fault::InputUnreadable`] for a file that is there or cannot be written.
+/// Those of [`asks::content`] and [`asks::demand_second`]; [`Fault::InputUnreadable`] for a file that is there or cannot be written.
 pub(super) fn fetch(
     ctx: &Context,
     asker: &CommandAsker,
@@ -152,7 +156,8 @@ pub(super) fn fetch(
         _ => failure,
     })?;
     if let Some(file) = file {
-        asker.show_to(ctx, note, "evidence", Some(object))?;
+        asks::demand_second(ctx, &row, &note.operator)?;
+        asker.show_to(ctx, note, asks::look_at(&row), Some(object))?;
         let write = || {
             let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
             made.write_all(&bytes)?;
@@ -234,6 +239,9 @@ fn tell(verdict: &PacketVerdict, out: &mut Out) -> Exit {
         LedgerResult::Incomplete => "INCOMPLETE".to_owned(),
         LedgerResult::Forked => "FORKED".to_owned(),
     };
+    if let (LedgerResult::Ok, Some(opened)) = (verdict.result, verdict.opened) {
+        said = format!("{said}; {opened} opened values are those to which the entries are committed");
+    }
     if let Some(why) = &verdict.why {
         said = format!("{said}: {why}");
     }

@@ -1,5 +1,6 @@
 //! The commands: one file each. They parse, call one use case and print; people's text goes to stderr, answers to stdout.
 
+pub mod alerts;
 mod args;
 mod ask_reason;
 pub mod asker;
@@ -39,20 +40,24 @@ mod look;
 pub mod manual;
 pub mod matches;
 pub mod migrate;
+pub mod month;
 mod nearby;
 mod need;
+mod new_file;
 pub mod operator;
 mod pages;
 pub mod partner;
 pub mod policy;
 mod policy_args;
 mod policy_table;
+pub mod reconcile;
 pub mod records;
 mod report;
 pub mod restore;
 pub mod retention;
 pub mod review;
 mod review_table;
+pub mod runbook;
 pub mod sandbox_partner;
 pub mod serve;
 mod short;
@@ -115,6 +120,7 @@ fn dispatch(cli: &Cli, more: &[String], out: &mut Out) -> Result<Exit, Failure> 
     let cwd = std::env::current_dir().map_err(|error| Failure::new(Fault::InputUnreadable).because(error))?;
     match &cli.command {
         Command::Faults => Ok(faults::run(out)),
+        Command::Runbook(args) => runbook::run(args, out),
         Command::Failpoints(args) => Ok(failpoints::run(*args, out)),
         Command::Completions(args) => Ok(completions::run(args, Cli::command(), out)),
         Command::Man(args) => manual::run(args, Cli::command(), &cwd, out),
@@ -191,9 +197,12 @@ pub fn on_store(
         Command::Review(args) => review::run(args, ctx, asker, out),
         Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
+        Command::Alerts(args) => alerts::run(args, ctx, out),
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),
+        Command::Reconcile(args) => reconcile::run(args, ctx, cwd, asker, out),
+        Command::Report(args) => month::run(args, ctx, cwd, asker, out),
         Command::Durability => durability::run(ctx, out),
         Command::Audit(args) if args.erases() => audit_erase::run(args, ctx, asker, out),
         Command::Audit(args) => audit::on_store(args, ctx, cwd, asker, out),

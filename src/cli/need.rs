@@ -18,9 +18,12 @@ use crate::store::StoreNeed;
 pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
+        | Command::Alerts(_)
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)
+        | Command::Reconcile(_)
+        | Command::Report(_)
         | Command::Records(_)
         | Command::Match(_)
         | Command::Identity(_) => true,

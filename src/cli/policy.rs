@@ -5,7 +5,7 @@ use super::operator::life_ms;
 pub use super::policy_args::{PolicyArgs, PolicyCommand, PolicyReason};
 use super::policy_table as table;
 use super::short;
-use crate::audit::OperatorNote;
+use crate::audit::{Object, OperatorNote};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::when::instant_ms;
@@ -18,9 +18,6 @@ use crate::store::beginnings::IdKind;
 use crate::terminal::{Exit, Out};
 use serde_json::json;
 use std::path::Path;
-
-/// Largest text of a policy.
-const TEXT_MOST: u64 = 1 << 20;
 
 impl PolicyReason {
     fn hand(&self, asker: &CommandAsker) -> Result<PolicyHand, Failure> {
@@ -66,6 +63,11 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
             let item = ctx
                 .store
                 .read_blocking(|db| policy_replay::replay(ctx, db, &id, wanted))?;
+            let object = Object {
+                kind: item.object_kind(),
+                id: item.id.clone(),
+            };
+            asker.show(ctx, "policy-replay", Some(object))?;
             table::replay(&item, out);
         }
         PolicyCommand::Compare {
@@ -78,6 +80,7 @@ pub fn run(args: &PolicyArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
             let sum = ctx
                 .store
                 .read_blocking(|db| policy_replay::compare(ctx, db, wanted, partner.as_deref(), *last))?;
+            asker.show(ctx, "policy-compare", None)?;
             table::compare(&sum, out);
         }
         PolicyCommand::Survivorship { file: None, .. } => {
@@ -234,7 +237,7 @@ fn read(path: &Path) -> Result<String, Failure> {
             .at(path.display().to_string())
             .because(cause)
     };
-    let long = std::fs::metadata(path).map_err(unreadable)?.len() > TEXT_MOST;
+    let long = std::fs::metadata(path).map_err(unreadable)?.len() > policy::TEXT_BYTES as u64;
     if long {
         return Err(
             Failure::new(Fault::PolicyInvalid).remedy("Name a file with the text of a policy; this file is too large.")

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::hex;
 use crate::security::vault::{KEYS_FILE, Vault};
-use crate::store::{RoomLimits, StoreNeed, StoreUrl, copy, hold};
+use crate::store::{RoomLimits, StoreNeed, StoreUrl, copy, hold, remove_folder};
 use crate::telemetry::Correlation;
 use crate::terminal::{Exit, Out};
 use clap::Args;
@@ -165,7 +165,7 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = remove_folder(&self.0);
     }
 }
 

@@ -198,6 +198,7 @@ fn show(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
                 kind.kind.to_owned(),
                 kind.kept.clone(),
                 or_dash(kind.least.as_deref()),
+                or_dash(kind.source),
                 kind.counts_from.to_owned(),
                 or_dash(kind.deleted_by),
                 deleted.map_or_else(|| "-".to_owned(), |deleted| deleted.total.to_string()),
@@ -206,12 +207,21 @@ fn show(ctx: &Context, out: &mut Out) -> Result<(), Failure> {
         })
         .collect();
     out.table(
-        &["KIND", "KEPT", "LEAST", "COUNTS FROM", "JOB", "DELETED", "LAST"],
+        &[
+            "KIND",
+            "KEPT",
+            "LEAST",
+            "SET BY",
+            "COUNTS FROM",
+            "JOB",
+            "DELETED",
+            "LAST",
+        ],
         &rows,
     );
     out.note(&format!(
-        "periods: {}; legal holds in force: {}",
-        item.policy_version, item.holds
+        "periods of evidence: {}, from the {}; legal holds in force: {}",
+        item.policy_version, item.source, item.holds
     ));
     match (&item.time, item.behind_seconds) {
         (Some(time), Some(behind)) => out.note(&format!("retention goes by {time}, {behind} s behind the clock")),

@@ -98,7 +98,7 @@ keys! {
     POLICY_MATCHING: String = key("policy.matching", Choice(&["safe", "balanced"]), "\"safe\"",
         "Version of the matching policy that is in force until another one is activated.");
     POLICY_FOUR_EYES: bool = key("policy.four_eyes", Switch, "false",
-        "A second operator has to approve a version of a policy before it takes effect.");
+        "A second operator has to approve a version of a policy before it takes effect. Who asked for an evidence packet with personal values does not take it: another operator does.");
     POLICY_REVIEW_FOUR_EYES: bool = key("policy.review_four_eyes", Switch, "false",
         "Two operators have to agree on a review: the first decision proposes, the second confirms.");
     POLICY_REVIEW_DUE_HOURS: u32 = key("policy.review_due_hours", number(1, 720, Hours), "24",
@@ -237,6 +237,8 @@ keys! {
 
     RETENTION_LEDGER_YEARS: i64 = key("retention.ledger_years", period(&table::LEDGER), "10",
         "Years for which values and salts behind the commitments of ledger entries are kept, and the look-up of entries by member. Entries and their tree stay.");
+    RETENTION_PACKET_YEARS: i64 = key("retention.packet_years", period(&table::PACKETS), "10",
+        "Years for which an evidence packet is kept after it was made. It goes earlier with what it tells of.");
     RETENTION_DECISION_YEARS: i64 = key("retention.decision_years", period(&table::DECISIONS), "10",
         "Years for which match decisions are kept.");
     RETENTION_CONSENT_YEARS: i64 = key("retention.consent_years", period(&table::CONSENTS), "10",

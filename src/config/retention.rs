@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::keeping::{DataKind, Periods};
 
 /// The keys of periods, with their kinds of data.
-const CHOSEN: [(DataKind, &TypedKey<i64>); 11] = [
+const CHOSEN: [(DataKind, &TypedKey<i64>); 12] = [
     (DataKind::Checkpoints, &keys::RETENTION_CHECKPOINT_YEARS),
     (DataKind::Consents, &keys::RETENTION_CONSENT_YEARS),
     (DataKind::Decisions, &keys::RETENTION_DECISION_YEARS),
@@ -17,6 +17,7 @@ const CHOSEN: [(DataKind, &TypedKey<i64>); 11] = [
     (DataKind::Groups, &keys::BULK_GROUP_DAYS),
     (DataKind::Idempotency, &keys::RETENTION_IDEMPOTENCY_DAYS),
     (DataKind::Ledger, &keys::RETENTION_LEDGER_YEARS),
+    (DataKind::Packets, &keys::RETENTION_PACKET_YEARS),
     (DataKind::Received, &keys::RETENTION_RECEIVED_YEARS),
     (DataKind::Reviews, &keys::RETENTION_REVIEW_YEARS),
     (DataKind::Runs, &keys::RETENTION_RUN_YEARS),

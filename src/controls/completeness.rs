@@ -9,6 +9,7 @@ use crate::audit::Action;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::jobs::Chance;
+use crate::retention::shortest;
 use crate::store::control_rows::{self, RowKind};
 use crate::store::{Store, entries};
 
@@ -25,6 +26,7 @@ pub fn run(ctx: &Context, chance: &Chance, many: HowMany) -> Result<ControlFindi
     let mut findings = ControlFindings::default();
     let (store, now_us) = (&ctx.store, ctx.clock.now_us());
     index(ctx, now_us)?;
+    let periods = store.read_blocking(|db| shortest(db, &ctx.keeping, now_us / 1000))?;
     for (kind, name) in ROWS_WITH_ENTRIES {
         let all = each(store, *kind, (chance, many), &mut |id| {
             findings.look();
@@ -38,11 +40,7 @@ pub fn run(ctx: &Context, chance: &Chance, many: HowMany) -> Result<ControlFindi
     receipts(store, &mut findings)?;
     let all = each(store, RowKind::Entry, (chance, many), &mut |id| {
         findings.look();
-        if let Some(why) = settled(
-            store,
-            |db| entry_rows::wrong(db, id, &ctx.keeping, now_us),
-            Option::is_none,
-        )? {
+        if let Some(why) = settled(store, |db| entry_rows::wrong(db, id, &periods, now_us), Option::is_none)? {
             findings.defect("entry", id, why);
         }
         Ok(())

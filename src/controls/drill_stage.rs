@@ -22,7 +22,7 @@ use crate::secret::{Secret, hex, random};
 use crate::security::vault::{KEYS_FILE, Vault};
 use crate::store::exchanges::{self, AttemptRow, ExchangeRow};
 use crate::store::guesses::GuessLimits;
-use crate::store::{Store, StoreOptions, StoreUrl};
+use crate::store::{Store, StoreOptions, StoreUrl, remove_folder};
 use crate::telemetry::Correlation;
 use causeway_jose::{Algorithm, SigningKey};
 use causeway_sandbox_partner::{RunningSandbox, Sandbox, SandboxAct, SandboxRoute, SandboxRule, SandboxScript};
@@ -60,7 +60,7 @@ impl DrillFolder {
 
 impl Drop for DrillFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = remove_folder(&self.0);
     }
 }
 

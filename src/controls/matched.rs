@@ -50,6 +50,9 @@ pub(super) fn difference(entry: &EntryRead, decision: &StoredDecision) -> Option
         Some(consent) => entry.is_under(consent) != CommitmentOpens::No,
         None => entry.text("/consent/id_commit").is_none(),
     };
+    // Entries of earlier versions do not commit to what was compared.
+    let is_record = entry.text("/decision_commit").is_none()
+        || entry.opens("decision", "/decision_commit", &decision.detail) != CommitmentOpens::No;
     [
         ("outcome", entry.is(Action::MatchMatched) == is_matched),
         (
@@ -63,6 +66,7 @@ pub(super) fn difference(entry: &EntryRead, decision: &StoredDecision) -> Option
         ),
         ("member", is_member),
         ("consent", is_consent),
+        ("record", is_record),
     ]
     .into_iter()
     .find_map(|(what, is_same)| (!is_same).then_some(what))

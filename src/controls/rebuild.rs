@@ -19,6 +19,7 @@ use crate::exchange::phase::{ConsentState, DeliveryState, IdentityState, Phase};
 use crate::exchange::steps::StepName;
 use crate::jobs::Chance;
 use crate::keeping::DataKind;
+use crate::retention::shortest;
 use crate::store::control_rows::RowKind;
 use crate::store::{Db, entries};
 
@@ -32,7 +33,9 @@ const READ: i64 = 1_000;
 pub fn run(ctx: &Context, chance: &Chance, many: HowMany) -> Result<ControlFindings, Failure> {
     let mut findings = ControlFindings::default();
     let store = &ctx.store;
-    let consents_before_ms = ctx.keeping.before_ms(DataKind::Consents, ctx.clock.now_ms());
+    let now_ms = ctx.clock.now_ms();
+    let periods = store.read_blocking(|db| shortest(db, &ctx.keeping, now_ms))?;
+    let consents_before_ms = periods.before_ms(DataKind::Consents, now_ms);
     let consents_before_ms = consents_before_ms.unwrap_or(i64::MIN);
     let is_well = |(_, defects): &(RebuiltTimeline, Vec<ControlDefect>)| defects.is_empty();
     let exchanges = each(store, RowKind::Exchange, (chance, many), &mut |id| {

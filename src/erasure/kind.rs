@@ -1,5 +1,7 @@
-//! The kind of the job that ends an erasure. It runs nothing.
+//! The kind of the job that ends an erasure, and what people do when it is parked. It runs nothing.
 
+use crate::error::{ActWithin, RunbookRow};
+use crate::jobs::runbook::parked;
 use crate::jobs::{Priority, WorkKind};
 use std::time::Duration;
 
@@ -12,3 +14,12 @@ pub static ERASE: WorkKind = WorkKind {
     renews: true,
     safe_because: "what is gone cannot be deleted again, and its ledger entry comes with the change of its state, which happens once",
 };
+
+/// What people do when its job is parked.
+pub fn runbook() -> RunbookRow {
+    parked(
+        &ERASE,
+        ActWithin::Hour,
+        "An erasure was broken off and is not finished: a part of the member's data may still be here.",
+    )
+}

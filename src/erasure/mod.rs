@@ -13,7 +13,7 @@ mod steps;
 mod words;
 
 pub use job::ErasureStep;
-pub use kind::ERASE;
+pub use kind::{ERASE, runbook};
 pub use leave::{ErasureLeave, may_be_erased};
 pub use report::{ErasureReport, KeptBackup};
 pub use run::{ErasureWish, erase, finish};

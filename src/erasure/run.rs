@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{self, NewJob};
 use crate::keeping::Periods;
-use crate::retention::hold;
+use crate::retention::{hold, in_force};
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::{Db, entries, erased_entries, erased_record};
 use std::sync::Arc;
@@ -83,12 +83,13 @@ fn until(leave: ErasureLeave) -> Option<String> {
 }
 
 /// Refuses what must not be erased.
-fn demand(db: &mut Db, wish: &ErasureWish, periods: &Periods, now_ms: i64) -> Result<ErasureLeave, Failure> {
+fn demand(db: &mut Db, wish: &ErasureWish, configured: &Periods, now_ms: i64) -> Result<ErasureLeave, Failure> {
     let patient = wish.patient_id.as_str();
     if !entries::is_member(db, patient)? && !erased_entries::is_known(db, patient)? {
         return Err(Fault::MemberUnknown.into());
     }
-    let leave = may_be_erased(db, patient, periods, wish.with_record, now_ms)?;
+    let periods = in_force(db, configured, now_ms)?;
+    let leave = may_be_erased(db, patient, &periods, wish.with_record, now_ms)?;
     match leave {
         ErasureLeave::Held => return Err(Fault::ErasureHeld.into()),
         ErasureLeave::Kept { until_ms } if wish.legal_basis.is_none() => {

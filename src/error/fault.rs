@@ -124,7 +124,7 @@ faults! {
     CaseUnknown         => ("EV-005", "not-found",       Error, 404, Never,     Caller,     NextTry, "There is no such case.", "See `causeway evidence case list`."),
     CaseClosed          => ("EV-006", "conflict",        Error, 409, Never,     Caller,     NextTry, "The case is closed.", "Open a new case: what is closed stays as it is."),
     CaseNameTaken       => ("EV-007", "duplicate",       Error, 409, Never,     Caller,     NextTry, "There is a case of this name.", "Give another name."),
-    PacketErased        => ("EV-008", "deleted",         Error, 410, Never,     Caller,     NextTry, "The evidence packet was erased with a member.", "Ask for it again: it will lack what was erased."),
+    PacketErased        => ("EV-008", "deleted",         Error, 410, Never,     Caller,     NextTry, "The evidence packet was erased, with a member or after its time.", "Ask for it again: it will lack what was erased."),
     // Bulk work
     BulkAsyncNeeded     => ("BK-001", "processing",      Error, 400, Never,     Caller,     NextTry, "The server does this work in the background only.", "Send the header Prefer: respond-async, then ask the address in Content-Location."),
     BulkBusy            => ("BK-002", "throttled",       Error, 429, Backoff,   Caller,     NextTry, "The partner has as many bulk jobs as it may have at once.", "Wait as long as Retry-After says, or delete a job at its status address."),

@@ -4,10 +4,16 @@
 
 mod failure;
 mod fault;
+mod procedure;
 mod row;
+mod runbook;
 mod texts;
 
 pub use failure::Failure;
 pub use fault::Fault;
+pub use procedure::{
+    ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookAbout, RunbookCommand, RunbookOwner,
+    RunbookRow, RunbookStep,
+};
 pub use row::{ActWithin, FaultOwner, FaultRow, Retry, Severity};
 pub use texts::{HEAD as ERROR_TEXTS_HEAD, text_for};

@@ -9,9 +9,21 @@ use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{NewJob, enqueue};
+use crate::policy::is_same_person;
 use crate::security::Operator;
 use crate::store::evidence::{self as rows, ERASED, FAILED, PacketRow, WAITING};
 use crate::store::{Db, ledger_tree};
+
+/// What the entry says of a packet that is asked for with personal values.
+const WITH_PHI: &str = "with-phi";
+
+/// What the ledger says that somebody looks at who takes this packet.
+pub fn look_at(row: &PacketRow) -> &'static str {
+    match row.with_phi {
+        0 => "evidence",
+        _ => "evidence-with-phi",
+    }
+}
 
 /// Returns the write that asks for a packet; it returns the id of the packet. Ring the bell of the context after the commit.
 ///
@@ -44,6 +56,7 @@ pub fn ask(
             bytes: None,
             sha256: None,
             made_ms: None,
+            with_phi: i64::from(asked.with_phi),
         };
         rows::ask(db, &row)?;
         let job = NewJob {
@@ -63,6 +76,7 @@ pub fn ask(
             },
             _ => packet_object(&id),
         });
+        entry.outcome.reason = asked.with_phi.then_some(WITH_PHI);
         entry.note = Some(OperatorNote {
             operator: by.operator.clone(),
             reason: by.reason.clone(),
@@ -82,6 +96,19 @@ fn no_log() -> Failure {
 /// [`Fault::PacketUnknown`]; those of the database.
 pub fn find(db: &mut Db, id: &str) -> Result<PacketRow, Failure> {
     rows::find(db, id)?.ok_or_else(|| Fault::PacketUnknown.into())
+}
+
+/// Refuses a packet that opens values to who asked for it, where an act needs two people.
+///
+/// # Errors
+/// [`Fault::PolicySecondNeeded`].
+pub fn demand_second(ctx: &Context, row: &PacketRow, operator: &str) -> Result<(), Failure> {
+    if row.with_phi == 0 || !ctx.policy_four_eyes || !is_same_person(&row.asked_by, operator) {
+        return Ok(());
+    }
+    Err(Failure::new(Fault::PolicySecondNeeded)
+        .remedy("It opens values of persons: another operator must take it, with `causeway evidence get` or over HTTP.")
+        .because(format!("packet {} opens values", row.id)))
 }
 
 /// The bytes of a packet.

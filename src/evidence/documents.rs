@@ -12,9 +12,12 @@ use crate::secret::hex;
 use crate::store::consents::{self, ConsentRow};
 use crate::store::entries::{self, MATCH_REFUSED, MATCHED, RequestIds};
 use crate::store::opt_ins::OptInRow;
-use crate::store::{Db, exchanges, opt_ins, partner_checkpoints, run_receipts};
+use crate::store::{Db, exchanges, ops_queries, opt_ins, partner_checkpoints, run_receipts};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
+
+/// Most entries of one request that are tried to be opened with the record of a decision; a bulk match has more.
+const OPENED_MOST: usize = 50;
 
 /// The consents and opt-ins that the entries cite, each with the entries that judged it.
 ///
@@ -154,23 +157,55 @@ fn opt_in_of(row: &OptInRow, as_of_ms: i64) -> Value {
     })
 }
 
-/// The match decisions of the requests that the entries tell of: levels, weights and thresholds, never a value.
+/// The match decisions of the requests that the entries tell of: levels, weights and thresholds, never a value. Each has the entry that is
+/// committed to it, with what opens the commitment.
 ///
 /// # Errors
 /// Those of the database.
 pub(super) fn of_matches(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<PackedFile>, Failure> {
-    let asked = entries
-        .iter()
-        .filter(|entry| [MATCHED, MATCH_REFUSED].contains(&entry.row.action.as_str()));
-    let asked: Vec<RequestIds> = asked.map(|entry| entry.row.ids()).collect();
+    let mut asked: Vec<RequestIds> = Vec::new();
+    let mut by_request: HashMap<String, Vec<&EvidenceEntry>> = HashMap::new();
+    for entry in entries {
+        if [MATCHED, MATCH_REFUSED].contains(&entry.row.action.as_str()) {
+            let ids = entry.row.ids();
+            by_request.entry(ids.request_id.clone()).or_default().push(entry);
+            asked.push(ids);
+        }
+    }
     let mut files = Vec::new();
     for ids in entries::decisions_of(db, &asked)? {
         let decision = decisions::one(db, &ids.id, View::WithoutPatients)?;
-        if let Ok(told) = serde_json::to_value(&decision) {
-            files.extend(packed("match", &ids.id, &told));
+        let Ok(mut told) = serde_json::to_value(&decision) else {
+            continue;
+        };
+        let of_request = by_request
+            .get(&ids.request_id)
+            .map(Vec::as_slice)
+            .filter(|all| all.len() <= OPENED_MOST)
+            .unwrap_or_default();
+        let stored = ops_queries::decision(db, &ids.id)?;
+        if let Some(opened) = stored.and_then(|stored| opened(of_request, &stored.detail)) {
+            told["committed"] = opened;
         }
+        files.extend(packed("match", &ids.id, &told));
     }
     Ok(files)
+}
+
+/// The entry that is committed to this record of a decision, with what opens the commitment. None is, where an earlier version wrote it.
+fn opened(entries: &[&EvidenceEntry], record: &str) -> Option<Value> {
+    entries.iter().find_map(|entry| {
+        let secret: [u8; 32] = entry.row.salt.as_deref()?.try_into().ok()?;
+        let committed = entry.text("/decision_commit")?;
+        (commitment("decision", &secret, record) == committed).then(|| {
+            json!({
+                "index": entry.index,
+                "decision_commit": committed,
+                "salt": hex(&field_salt(&secret, "decision")),
+                "record": record,
+            })
+        })
+    })
 }
 
 /// The newest checkpoint of a partner's ledger that came for each exchange of ours until then, as it came.

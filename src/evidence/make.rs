@@ -5,6 +5,7 @@
 use super::entry::EvidenceEntry;
 use super::figures::{files, lines, requests};
 use super::gathered::{Gathered, gather};
+use super::opened::{TOGETHER, opened as opened_values};
 use super::report::EvidenceReport;
 use super::scope::PacketScope;
 use super::timeline::timeline;
@@ -23,7 +24,8 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::audit_events::{self, ShownBy};
 use crate::store::entries::EntryRow;
-use crate::store::{Db, evidence_entries as rows};
+use crate::store::erasures::{self, TakenOut};
+use crate::store::{Db, entry_search, evidence_entries as rows};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -36,6 +38,8 @@ pub struct PacketTerms {
     pub asked_us: i64,
     /// The checkpoint at which it is made, instead of the newest one; then it has what that covers.
     pub at_note: Option<String>,
+    /// Whether it opens the personal values of its entries.
+    pub with_phi: bool,
 }
 
 /// A packet.
@@ -47,8 +51,10 @@ pub struct MadePacket {
     pub entries: u64,
     /// How many entries its checkpoint covers.
     pub size: u64,
-    /// The ids of the Patients of whom it tells.
-    pub patients: Vec<String>,
+    /// The ids of the Patients of whom it tells, and of the entries of which it has what stands beside the bytes.
+    pub tells_of: Vec<String>,
+    /// What had been taken out of the store before it was read.
+    pub read_after: TakenOut,
 }
 
 /// The packet of `scope`, signed by the key of the log; none while no checkpoint covers its last entry. Blocks the thread.
@@ -63,6 +69,7 @@ pub fn make(
     terms: &PacketTerms,
 ) -> Result<Option<MadePacket>, Failure> {
     ctx.store.read_blocking(|db| {
+        let read_after = erasures::taken_out(db)?;
         let Some((checkpoint, note)) = checkpoint(db, log, terms)? else {
             return Ok(None);
         };
@@ -70,7 +77,17 @@ pub fn make(
         let Some((found, entries)) = basis.covered(db, scope, terms)? else {
             return Ok(None);
         };
-        let (told, patients) = basis.files(db, (&found, &entries), scope, ctx)?;
+        let (mut told, mut patients) = basis.files(db, (&found, &entries), scope, ctx)?;
+        let mut opened = None;
+        if terms.with_phi {
+            let values = opened_values(db, &entries, &ctx.member_keys)?;
+            opened = Some(values.count);
+            told.push(values.file);
+            patients.extend(values.patients);
+        }
+        patients.extend(opened_entries(db, &entries, terms)?);
+        patients.sort_unstable();
+        patients.dedup();
         let manifest = PacketManifest {
             schema: SCHEMA.to_owned(),
             software: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -79,6 +96,7 @@ pub fn make(
             scope: scope.told(),
             as_of: rfc3339_ms(basis.as_of_ms),
             entries: entries.len() as u64,
+            opened,
             files: told.iter().map(ListedFile::from).collect(),
         };
         let manifest = manifest.bytes().ok_or(Fault::Internal)?;
@@ -89,7 +107,8 @@ pub fn make(
             bytes: pack(&all),
             entries: entries.len() as u64,
             size: basis.checkpoint.size,
-            patients,
+            tells_of: patients,
+            read_after,
         }))
     })
 }
@@ -243,6 +262,19 @@ impl Basis {
         }
         Ok(())
     }
+}
+
+/// The ids of the entries of which a packet has more than their bytes: of those with an operator's reason, which stands in the events, or of all
+/// where it opens values.
+fn opened_entries(db: &mut Db, entries: &[EvidenceEntry], terms: &PacketTerms) -> Result<Vec<String>, Failure> {
+    let mut ids = Vec::new();
+    for some in entries.chunks(TOGETHER) {
+        let rows: Vec<EntryRow> = some.iter().map(|entry| entry.row.clone()).collect();
+        let notes = entry_search::notes(db, &rows)?;
+        let has_more = |row: &EntryRow| terms.with_phi || notes.contains_key(&row.id);
+        ids.extend(rows.into_iter().filter(has_more).map(|row| row.id));
+    }
+    Ok(ids)
 }
 
 /// The ids of the Patients that events name, and of the one that was asked for.

@@ -3,6 +3,7 @@
 //!
 //! A packet is made from entries that a checkpoint covers, and from rows beside them as they were then: the same question, the same checkpoint
 //! and the same program make the same bytes. It changes nothing of what it tells, and has no demographics.
+//! Only a packet that is asked for with personal values opens what its entries are committed to.
 
 pub mod asks;
 pub mod cases;
@@ -11,6 +12,7 @@ mod entry;
 mod figures;
 mod gathered;
 pub mod make;
+mod opened;
 mod policies;
 mod report;
 pub mod scope;

@@ -114,20 +114,21 @@ fn version_text(
         return Ok((RETRY, Some(retry::text(retry::FAILURE_RULES, STEP_RULES))));
     }
     if version.starts_with("retention/") {
-        let text = (version == periods.version()).then(|| periods.text());
-        return Ok((PolicyKind::Retention.code(), text));
+        return Ok((PolicyKind::Retention.code(), periods.text_of(version)));
     }
     if let Some(rules) = known.iter().find(|rules| rules.version == version) {
         return Ok((MATCHING, Some(rules.text())));
     }
-    let stored = match cited_digits(version) {
-        Some(digits) => policies::beginning_with(db, RETRY, digits)?,
-        None => None,
-    };
-    Ok(match stored {
-        Some(row) => (RETRY, Some(row.body)),
-        None if version.starts_with("default-") => (RETRY, None),
-        None => (MATCHING, None),
+    for kind in [RETRY, PolicyKind::Retention.code()] {
+        if let Some(digits) = cited_digits(version)
+            && let Some(row) = policies::beginning_with(db, kind, digits)?
+        {
+            return Ok((kind, Some(row.body)));
+        }
+    }
+    Ok(match version.starts_with("default-") {
+        true => (RETRY, None),
+        false => (MATCHING, None),
     })
 }
 

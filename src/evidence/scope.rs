@@ -39,6 +39,8 @@ pub struct PacketAsked {
     pub case: Option<String>,
     /// The text of a checkpoint of this log, at which the packet is made; the newest one when it is left out.
     pub checkpoint: Option<String>,
+    /// Whether the personal values behind the commitments of the entries are in it.
+    pub with_phi: bool,
     /// Why.
     pub reason: String,
 }

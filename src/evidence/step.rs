@@ -4,7 +4,8 @@ use super::make::{MadePacket, PacketTerms, make};
 use super::scope::PacketScope;
 use crate::audit::sequencer::Sequencer;
 use crate::audit::{Action, Actor, LedgerEvent, Object, ledger};
-use crate::error::{Failure, Fault};
+use crate::error::{ActWithin, Failure, Fault, RunbookRow};
+use crate::jobs::runbook::parked;
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
 use crate::secret::{hex, sha256};
 use crate::store::evidence::{self as rows, MadeFigures, PacketRow, WAITING};
@@ -22,6 +23,15 @@ pub static EVIDENCE_PACKET: WorkKind = WorkKind {
     renews: true,
     safe_because: "a packet takes its bytes once, while it waits for them",
 };
+
+/// What people do when it is parked.
+pub fn runbook() -> RunbookRow {
+    parked(
+        &EVIDENCE_PACKET,
+        ActWithin::Day,
+        "An evidence packet that was asked for is not made. The evidence itself is in the ledger.",
+    )
+}
 
 /// Time until a checkpoint is looked for again, milliseconds; one is signed each four seconds while there is news.
 const AGAIN_MS: i64 = 500;
@@ -56,16 +66,16 @@ fn attempt(held: &HeldJob, sequencer: &Sequencer) -> Result<AttemptEnding, Failu
         return Ok(AttemptEnding::done());
     };
     let log = sequencer.signing_log(ctx)?;
-    let begun_ms = ctx.clock.now_ms();
     let terms = PacketTerms {
         asked_us: row.asked_us,
         at_note: row.at_note.clone(),
+        with_phi: row.with_phi != 0,
     };
     let made = PacketScope::of(&row).and_then(|scope| make(ctx, &log, &scope, &terms));
     match made {
         Ok(made) => {
             let is_kept = match made {
-                Some(packet) => keep(held, &row, packet, begun_ms)?,
+                Some(packet) => keep(held, &row, packet)?,
                 None => false,
             };
             if !is_kept {
@@ -94,8 +104,8 @@ fn is_final(fault: Fault) -> bool {
     )
 }
 
-/// Stores a packet that was begun at `begun_ms`. Returns false when a member was erased meanwhile, of whom it may tell: then it is made again.
-fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket, begun_ms: i64) -> Result<bool, Failure> {
+/// Stores a packet. Returns false when a member was erased meanwhile, of whom it may tell, or retention deleted something: then it is made again.
+fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<bool, Failure> {
     let ctx = held.ctx();
     let at_us = ctx.clock.now_us();
     let digest = sha256(&packet.bytes);
@@ -111,12 +121,12 @@ fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket, begun_ms: i64) -> R
     entry.bytes = Some(packet.bytes.len() as u64);
     let (entry_id, id) = (ctx.ids.new_id(at_us / 1000), row.id.clone());
     held.write_alone_blocking(move |db| {
-        // No erasure begins between this look and the commit.
+        // No erasure begins between this look and the commit, and no run of retention deletes anything.
         retention::lock(db)?;
-        if erasures::touched_since(db, begun_ms)? {
+        if erasures::touched_since(db, packet.read_after)? {
             return Ok(false);
         }
-        if rows::made(db, &id, &figures, (&packet.bytes, &packet.patients))? {
+        if rows::made(db, &id, &figures, (&packet.bytes, &packet.tells_of))? {
             ledger::append(db, &entry, &entry_id, at_us)?;
         }
         Ok(true)

@@ -4,8 +4,10 @@
 //! The source of a wish is untrusted: lines are bounded, and what is not understood is refused.
 
 mod file;
+mod lines;
 
 pub use file::{EnrolmentFile, EnrolmentLine};
+pub use lines::{BoundedLines, LINE_BYTES, csv_cells};
 
 use super::intake::{AcceptedWish, ExchangeWish, WishedOptIn, start_in};
 use super::phase::{AskedFor, CoverKind};

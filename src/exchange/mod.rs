@@ -31,6 +31,7 @@ pub mod phase;
 pub mod replayed;
 pub mod retry;
 pub mod retry_text;
+pub mod runbook;
 pub mod series;
 pub mod step_table;
 pub mod steps;

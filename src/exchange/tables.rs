@@ -69,8 +69,7 @@ pub fn beginning(db: &mut Db, partner: &str, now_ms: i64) -> Result<(String, Arc
     match activations::in_force(db, PolicyKind::Retry.code(), partner, now_ms)? {
         Some(id) => {
             let row = policies::find(db, &id)?.ok_or_else(|| damaged("a retry policy is gone".to_owned()))?;
-            let cited = format!("{}-{}", row.name, id.get(..CITED_DIGITS).unwrap_or(&id));
-            Ok((cited, of(Some(&row.body), escalation)?))
+            Ok((row.cited(), of(Some(&row.body), escalation)?))
         }
         None => Ok((retry::version().to_owned(), of(None, escalation)?)),
     }

@@ -12,6 +12,7 @@ mod poll;
 mod record;
 mod result;
 pub mod retry;
+pub mod runbook;
 mod runner;
 pub mod sequencer;
 pub mod sweeps;

@@ -167,6 +167,11 @@ impl Loop {
         }
         let free = settings.permits.saturating_sub(self.running.len());
         let claimed = self.runner.claim(free, &self.running).await?;
+        if *self.stopping.borrow() {
+            // It was told to stop while the store was asked: nothing begins any more, and others need not wait for these leases.
+            self.runner.hand_back(&claimed.held).await?;
+            return Ok(settings.poll);
+        }
         let is_full = claimed.held.len() == free;
         for held in &claimed.held {
             let (runner, held) = (self.runner.clone(), held.clone());

@@ -6,5 +6,5 @@
 mod periods;
 pub mod table;
 
-pub use periods::{PeriodFault, Periods};
+pub use periods::{AS_CONFIGURED, CitedPeriods, PeriodFault, Periods, check_policy};
 pub use table::{DataKind, KindKept, KindRow, PeriodRule, PeriodUnit};

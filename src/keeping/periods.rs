@@ -1,6 +1,8 @@
 //! The periods in force, as values and as a text with one content hash.
+//!
+//! A retention policy is such a text for the kinds of evidence alone. It takes the place of their periods, and entries cite it instead.
 
-use super::table::{DataKind, KINDS, PeriodRule, PeriodUnit};
+use super::table::{DataKind, JOB, KIND_COUNT, KINDS, KindRow, PeriodRule, PeriodUnit};
 use crate::secret::{hex, sha256};
 use chrono::{DateTime, Months, Utc};
 use std::fmt;
@@ -12,9 +14,24 @@ const TEXT_BYTES: usize = 16_384;
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 3_600_000;
 
+/// The text of the retention policy that leads back to the configuration.
+pub const AS_CONFIGURED: &str = "as configured\n";
+
 /// How long each kind of data is kept. A kind whose period nobody chooses has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Periods([i64; KINDS.len()]);
+pub struct Periods {
+    numbers: [i64; KIND_COUNT],
+    policy: Option<CitedPeriods>,
+}
+
+/// As what ledger entries cite periods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CitedPeriods {
+    /// The version.
+    pub version: String,
+    /// SHA-256 of the text.
+    pub digest: [u8; 32],
+}
 
 /// Why periods cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +50,11 @@ pub enum PeriodFault {
         /// Its rule.
         rule: PeriodRule,
     },
+    /// A policy has no line for a kind of evidence.
+    Missing {
+        /// The kind of data.
+        kind: DataKind,
+    },
 }
 
 impl fmt::Display for PeriodFault {
@@ -40,6 +62,7 @@ impl fmt::Display for PeriodFault {
         match self {
             PeriodFault::Text { line: 0, why } => write!(f, "{why}"),
             PeriodFault::Text { line, why } => write!(f, "line {line}: {why}"),
+            PeriodFault::Missing { kind } => write!(f, "the line of {} is missing", kind.code()),
             PeriodFault::Bounds { kind, rule } => {
                 let (least, most, unit) = (rule.least, rule.most, rule.unit.word());
                 write!(
@@ -54,11 +77,11 @@ impl fmt::Display for PeriodFault {
 
 impl Default for Periods {
     fn default() -> Periods {
-        let mut numbers = [0; KINDS.len()];
+        let mut numbers = [0; KIND_COUNT];
         for (number, row) in numbers.iter_mut().zip(KINDS) {
             *number = row.kind.rule().map_or(0, |rule| rule.default);
         }
-        Periods(numbers)
+        Periods { numbers, policy: None }
     }
 }
 
@@ -75,8 +98,37 @@ impl Periods {
         if !(rule.least..=rule.most).contains(&number) {
             return Err(PeriodFault::Bounds { kind, rule });
         }
-        self.0[kind as usize] = number;
+        self.numbers[kind as usize] = number;
         Ok(self)
+    }
+
+    /// These periods under a retention policy with this text, which is cited as `version`: each kind of evidence that has a line in it has
+    /// the period of that line.
+    ///
+    /// # Errors
+    /// [`PeriodFault`].
+    pub fn under(mut self, version: &str, text: &str) -> Result<Periods, PeriodFault> {
+        for (line, kind, number) in rows(text)? {
+            if !is_evidence(kind.row()) {
+                let why = "the period of this kind of data stands in the configuration";
+                return Err(PeriodFault::Text { line, why });
+            }
+            self = self.with(kind, number)?;
+        }
+        self.policy = Some(CitedPeriods {
+            version: version.to_owned(),
+            digest: sha256(text.as_bytes()),
+        });
+        Ok(self)
+    }
+
+    /// For each kind the shorter of two periods; the policy stays that of these.
+    #[must_use]
+    pub fn or_shorter(mut self, other: &Periods) -> Periods {
+        for (own, other) in self.numbers.iter_mut().zip(other.numbers) {
+            *own = other.min(*own);
+        }
+        self
     }
 
     /// Reads a text: the first line `causeway retention 1`, then a line `KIND NUMBER UNIT` for each kind, in any order. A kind without a
@@ -85,42 +137,11 @@ impl Periods {
     /// # Errors
     /// [`PeriodFault`].
     pub fn parse(text: &str) -> Result<Periods, PeriodFault> {
-        let wrong = |line, why| PeriodFault::Text { line, why };
-        if text.len() > TEXT_BYTES {
-            return Err(wrong(0, "the text is too long"));
-        }
-        let mut lines = (1..)
-            .zip(text.lines().map(str::trim))
-            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        match lines.next() {
-            Some((_, HEAD)) => {}
-            Some((line, _)) => return Err(wrong(line, "the first line must be `causeway retention 1`")),
-            None => return Err(wrong(0, "the text is empty")),
-        }
-        let (mut periods, mut seen) = (Periods::default(), Vec::new());
-        for (line, words) in lines {
-            let words: Vec<&str> = words.split_whitespace().collect();
-            let [code, number, unit] = words.as_slice() else {
-                return Err(wrong(line, "write it as KIND NUMBER UNIT"));
-            };
-            let kind = DataKind::of(code).ok_or_else(|| wrong(line, "there is no such kind of data"))?;
-            let rule = kind
-                .rule()
-                .ok_or_else(|| wrong(line, "the period of this kind of data cannot be chosen"))?;
-            if seen.contains(&kind) {
-                return Err(wrong(line, "this kind of data has a line already"));
-            }
-            seen.push(kind);
-            let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-            let number = Some(*number).filter(|_| is_number).and_then(|text| text.parse().ok());
-            let number = number.ok_or_else(|| wrong(line, "the number must be a whole number"))?;
-            // One way to write a period, so that equal periods have one text.
-            if *unit != rule.unit.word() {
-                return Err(wrong(line, "this kind of data has another unit"));
-            }
-            periods = periods.with(kind, number)?;
-        }
-        Ok(periods)
+        rows(text)?
+            .into_iter()
+            .try_fold(Periods::default(), |periods, (_, kind, number)| {
+                periods.with(kind, number)
+            })
     }
 
     /// The canonical text, which [`Periods::parse`] reads: equal periods have equal texts.
@@ -131,7 +152,7 @@ impl Periods {
                 text.push_str(&format!(
                     "{} {} {}\n",
                     row.code,
-                    self.0[row.kind as usize],
+                    self.numbers[row.kind as usize],
                     rule.unit.word()
                 ));
             }
@@ -146,21 +167,46 @@ impl Periods {
 
     /// The version that ledger entries cite: `retention/` and twelve digits of the digest.
     pub fn version(&self) -> String {
-        let digest = hex(&self.digest());
-        format!("retention/{}", &digest[..12])
+        version_of(&self.text())
+    }
+
+    /// The canonical text of these periods that is cited as `version`, if one is: the present one, or the one of before packets had a line in it.
+    pub fn text_of(&self, version: &str) -> Option<String> {
+        let (text, packets) = (self.text(), format!("{} ", DataKind::Packets.code()));
+        let older: String = text
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(&packets))
+            .collect();
+        [text, older].into_iter().find(|text| version_of(text) == version)
+    }
+
+    /// The retention policy that these periods are under, if they are.
+    pub fn policy(&self) -> Option<&CitedPeriods> {
+        self.policy.as_ref()
+    }
+
+    /// As what the entry of a deletion of this kind cites its period.
+    pub fn cited(&self, kind: DataKind) -> CitedPeriods {
+        match &self.policy {
+            Some(policy) if is_evidence(kind.row()) => policy.clone(),
+            _ => CitedPeriods {
+                version: self.version(),
+                digest: self.digest(),
+            },
+        }
     }
 
     /// How long a kind is kept, in words such as `10 years`; `None` where nobody chooses.
     pub fn words(&self, kind: DataKind) -> Option<String> {
         kind.rule()
-            .map(|rule| format!("{} {}", self.0[kind as usize], rule.unit.word()))
+            .map(|rule| format!("{} {}", self.numbers[kind as usize], rule.unit.word()))
     }
 
     /// What began before this instant (UTC milliseconds) has been kept long enough at `now_ms`; `None` where nobody chooses.
     ///
     /// Years are those of the calendar: what began on a day is due on the same day so many years later.
     pub fn before_ms(&self, kind: DataKind, now_ms: i64) -> Option<i64> {
-        let (rule, number) = (kind.rule()?, self.0[kind as usize]);
+        let (rule, number) = (kind.rule()?, self.numbers[kind as usize]);
         Some(match rule.unit {
             PeriodUnit::Hours | PeriodUnit::Days => now_ms.saturating_sub(self.ms(kind)),
             PeriodUnit::Years => {
@@ -175,7 +221,7 @@ impl Periods {
 
     /// A period of hours or days in milliseconds, for what gets its end when it is made; 0 for a kind that has none.
     pub fn ms(&self, kind: DataKind) -> i64 {
-        let number = self.0[kind as usize];
+        let number = self.numbers[kind as usize];
         match kind.rule().map(|rule| rule.unit) {
             Some(PeriodUnit::Hours) => number * HOUR_MS,
             Some(PeriodUnit::Days) => number * 24 * HOUR_MS,
@@ -184,6 +230,78 @@ impl Periods {
             None => 0,
         }
     }
+}
+
+/// The version that ledger entries cite for this canonical text.
+fn version_of(text: &str) -> String {
+    let digest = hex(&sha256(text.as_bytes()));
+    format!("retention/{}", &digest[..12])
+}
+
+/// The lines of a text: the number of each, its kind of data, and the number of its unit, within no bounds yet.
+fn rows(text: &str) -> Result<Vec<(usize, DataKind, i64)>, PeriodFault> {
+    let wrong = |line, why| PeriodFault::Text { line, why };
+    if text.len() > TEXT_BYTES {
+        return Err(wrong(0, "the text is too long"));
+    }
+    let mut lines = (1..)
+        .zip(text.lines().map(str::trim))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    match lines.next() {
+        Some((_, HEAD)) => {}
+        Some((line, _)) => return Err(wrong(line, "the first line must be `causeway retention 1`")),
+        None => return Err(wrong(0, "the text is empty")),
+    }
+    let mut rows: Vec<(usize, DataKind, i64)> = Vec::new();
+    for (line, words) in lines {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let [code, number, unit] = words.as_slice() else {
+            return Err(wrong(line, "write it as KIND NUMBER UNIT"));
+        };
+        let kind = DataKind::of(code).ok_or_else(|| wrong(line, "there is no such kind of data"))?;
+        let rule = kind
+            .rule()
+            .ok_or_else(|| wrong(line, "the period of this kind of data cannot be chosen"))?;
+        if rows.iter().any(|(_, known, _)| *known == kind) {
+            return Err(wrong(line, "this kind of data has a line already"));
+        }
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = Some(*number).filter(|_| is_number).and_then(|text| text.parse().ok());
+        let number = number.ok_or_else(|| wrong(line, "the number must be a whole number"))?;
+        // One way to write a period, so that equal periods have one text.
+        if *unit != rule.unit.word() {
+            return Err(wrong(line, "this kind of data has another unit"));
+        }
+        rows.push((line, kind, number));
+    }
+    Ok(rows)
+}
+
+/// Whether a retention policy has a line for this kind.
+fn is_evidence(row: &KindRow) -> bool {
+    row.job == JOB
+}
+
+/// Checks the text of a new retention policy and returns its canonical form: a line for each kind of evidence, in the order of their names, or
+/// [`AS_CONFIGURED`].
+///
+/// # Errors
+/// [`PeriodFault`].
+pub fn check_policy(text: &str) -> Result<String, PeriodFault> {
+    if text.trim() == AS_CONFIGURED.trim() {
+        return Ok(AS_CONFIGURED.to_owned());
+    }
+    let (given, periods) = (rows(text)?, Periods::default().under("", text)?);
+    let has = |kind: DataKind| given.iter().any(|(_, known, _)| *known == kind);
+    let mut canonical = format!("{HEAD}\n");
+    for row in KINDS.iter().filter(|row| is_evidence(row)) {
+        if !has(row.kind) {
+            return Err(PeriodFault::Missing { kind: row.kind });
+        }
+        let words = periods.words(row.kind).unwrap_or_default();
+        canonical.push_str(&format!("{} {words}\n", row.code));
+    }
+    Ok(canonical)
 }
 
 #[cfg(test)]
@@ -213,6 +331,19 @@ mod tests {
         assert_eq!((same.text(), same.version()), (text, periods.version()));
         assert_ne!(periods.version(), Periods::default().version());
         assert_eq!(periods.version().len(), "retention/".len() + 12);
+    }
+
+    #[test]
+    fn a_version_leads_to_its_text_also_where_that_had_no_line_for_packets() {
+        let periods = Periods::default().with(DataKind::Ledger, 12).expect("in bounds");
+        let text = periods.text();
+        let line = text.lines().find(|line| line.starts_with("packets ")).expect("a line");
+        let older = text.replace(&format!("{line}\n"), "");
+        assert_ne!(older, text);
+        for known in [text, older] {
+            assert_eq!(periods.text_of(&version_of(&known)), Some(known));
+        }
+        assert_eq!(periods.text_of(&Periods::default().version()), None);
     }
 
     #[test]
@@ -265,6 +396,45 @@ mod tests {
             assert_eq!(Periods::parse(text).expect_err(text).to_string(), why);
         }
         assert!(Periods::parse(&"#".repeat(TEXT_BYTES + 1)).is_err());
+    }
+
+    #[test]
+    fn a_policy_has_each_kind_of_evidence_and_no_other_kind_and_is_what_deletions_cite() {
+        let evidence = |years: i64| {
+            let rows = KINDS.iter().filter(|row| is_evidence(row));
+            rows.fold(format!("{HEAD}\n"), |text, row| {
+                format!("{text}{} {years} years\n", row.code)
+            })
+        };
+        let text = evidence(12);
+        assert_eq!(check_policy(&format!("# ours\n{text}\n")).as_ref(), Ok(&text));
+        assert_eq!(check_policy("as configured").as_deref(), Ok(AS_CONFIGURED));
+        for (wrong, why) in [
+            (text.replace("ledger 12 years\n", ""), "the line of ledger is missing"),
+            (
+                text.replace("ledger 12", "ledger 5"),
+                "ledger is kept for 6 years at least and 100 years at most",
+            ),
+            (
+                format!("{HEAD}\nexports 24 hours\n"),
+                "line 2: the period of this kind of data stands in the configuration",
+            ),
+        ] {
+            assert_eq!(check_policy(&wrong).expect_err(why).to_string(), why);
+        }
+        let configured = Periods::default().with(DataKind::Idempotency, 30).expect("in bounds");
+        let periods = configured.clone().under("long-0123456789abcdef", &text).expect("reads");
+        assert_eq!(periods.words(DataKind::Reviews).as_deref(), Some("12 years"));
+        assert_eq!(periods.words(DataKind::Idempotency).as_deref(), Some("30 days"));
+        let cited = periods.cited(DataKind::Ledger);
+        assert_eq!(
+            (cited.version.as_str(), cited.digest),
+            ("long-0123456789abcdef", sha256(text.as_bytes()))
+        );
+        assert!(periods.cited(DataKind::Idempotency).version.starts_with("retention/"));
+        assert_eq!(configured.cited(DataKind::Ledger).version, configured.version());
+        let shortest = periods.or_shorter(&configured);
+        assert_eq!(shortest.words(DataKind::Ledger).as_deref(), Some("10 years"));
     }
 
     #[test]

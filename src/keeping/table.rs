@@ -69,6 +69,8 @@ pub const RECEIVED: PeriodRule = evidence("retention.received_years");
 pub const RUNS: PeriodRule = evidence("retention.run_years");
 /// Of checkpoints of partners' ledgers.
 pub const CHECKPOINTS: PeriodRule = evidence("retention.checkpoint_years");
+/// Of evidence packets, which are copies that can be made again: at least a year.
+pub const PACKETS: PeriodRule = rule("retention.packet_years", PeriodUnit::Years, 10, 1, 100);
 /// Of answers that are repeated for an idempotency key: at least a day (reliability K8).
 pub const IDEMPOTENCY: PeriodRule = rule("retention.idempotency_days", PeriodUnit::Days, 7, 1, 365);
 /// Of the files of a bulk job.
@@ -115,6 +117,10 @@ macro_rules! kinds {
             $(#[doc = $what] $name,)+
         }
 
+        /// The number of kinds. Types take it from here and not from the table: an optimized build reads all types to call a function of this
+        /// crate in a constant, and the table calls some.
+        pub const KIND_COUNT: usize = [$($code),+].len();
+
         /// The table, in the order of the codes.
         pub const KINDS: &[KindRow] = &[$(KindRow {
             kind: DataKind::$name,
@@ -149,6 +155,8 @@ kinds! {
         KindKept::Until("done; a parked one until an operator acts"), "-", false;
     Ledger: "ledger", "Values and salts behind the commitments of ledger entries, and the look-up of entries by member", "when the ledger's tree took the entry in",
         KindKept::For(LEDGER), JOB, true;
+    Packets: "packets", "Evidence packets that were made", "when it was made",
+        KindKept::For(PACKETS), JOB, true;
     Received: "received", "Originals of what other payers sent, sealed", "when the exchange last worked on it",
         KindKept::For(RECEIVED), JOB, true;
     Records: "records", "Members' records", "-",
@@ -212,9 +220,11 @@ mod tests {
     fn what_is_evidence_is_kept_ten_years_and_never_under_six() {
         for row in KINDS.iter().filter(|row| row.job == JOB) {
             let rule = row.kind.rule().expect("a period");
+            // A packet is a copy of what is kept.
+            let least = if row.kind == DataKind::Packets { 1 } else { 6 };
             assert_eq!(
                 (rule.unit, rule.default, rule.least),
-                (PeriodUnit::Years, 10, 6),
+                (PeriodUnit::Years, 10, least),
                 "{}",
                 row.code
             );

@@ -21,7 +21,7 @@ use crate::review;
 use crate::security::Caller;
 use crate::store::Db;
 use crate::store::guesses::{self, Alarm, Gate};
-use crate::store::matching::{self, MatchRecord};
+use crate::store::matching::{self, BULK_MEMBER_MATCH, MatchRecord};
 use std::sync::Arc;
 
 /// Who asks in a bulk match, and about how many members. Clones are cheap.
@@ -151,7 +151,10 @@ impl BulkAsking {
             identified: &identified.judgement,
             resolution: &resolution,
         };
-        let rows = matter.rows(&decision)?;
+        let mut rows = matter.rows(&decision)?;
+        if let Some(row) = &mut rows.record.decision {
+            row.kind = BULK_MEMBER_MATCH;
+        }
         let row = rows.record.decision.as_ref();
         let bucket = match decision {
             MatchDecision::Granted { .. } => MemberBucket::Matched,

@@ -161,6 +161,7 @@ fn silenced(
     refuse(&mut entry, fault, &body);
     entry.tables.extend(cited_texts(texts, fault));
     entry.policy_version = Some(decision.policy_version.clone());
+    entry.decided = Some(decision.detail.clone());
     let reply = hidden.reply.clone().map(|reply| StoredReply {
         status: fault.row().http,
         body,

@@ -10,7 +10,7 @@ use super::resolve::Resolution;
 use crate::audit::{Action, ConsentNote, LedgerEvent, Object};
 use crate::consent::{self, ConsentScope, ConsentTerms};
 use crate::error::Fault;
-use crate::store::matching::{DecisionRow, GrantRow, MatchRecord, PossibleMember};
+use crate::store::matching::{DecisionRow, GrantRow, MEMBER_MATCH, MatchRecord, PossibleMember};
 
 /// The outcome code of a decision by the consent alone.
 const CONSENT_FIRST: &str = "consent-first";
@@ -51,6 +51,7 @@ pub(super) fn refused(
         patient_id: patient.map(|member| member.patient_id.clone()),
         ..judged(arrival, findings, decision, consent)
     };
+    entry.decided = Some(row.detail.clone());
     MatchRecord {
         decision: Some(row),
         ledger: vec![arrival.begun(), arrival.row(&entry, EntryPlace::Decided)],
@@ -70,6 +71,7 @@ pub(super) fn without_look_up(arrival: &Arrival<'_>, rule: &consent::ConsentRule
     let mut entry = arrival.refused(rule.fault, body);
     entry.policy_version = Some(consent::TABLE_VERSION.to_owned());
     entry.tables.push(("consent", consent::table_digest()));
+    entry.decided = Some(decision.detail.clone());
     MatchRecord {
         decision: Some(decision),
         ledger: vec![arrival.begun(), arrival.row(&entry, EntryPlace::Decided)],
@@ -123,6 +125,7 @@ pub(super) fn granted(
         grant_id: Some(grant.grant_id.clone()),
         ..judged(arrival, findings, decision, Ok(terms.scope.code()))
     };
+    matched.decided = Some(row.detail.clone());
     let recorded = known.is_none().then(|| {
         let mut entry = LedgerEvent::new(
             Action::ConsentRecorded,
@@ -178,6 +181,7 @@ fn blank(arrival: &Arrival<'_>) -> DecisionRow {
         partner_id: caller.partner.id.clone(),
         correlation_id: caller.correlation.correlation_id.clone(),
         request_id: caller.correlation.request_id.clone(),
+        kind: MEMBER_MATCH,
         outcome: "",
         reason: None,
         patient_id: None,

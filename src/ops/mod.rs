@@ -5,6 +5,7 @@
 //! birth date or a member number, but to reviewers in `reviews` and `links`, and a Patient id only where the view allows it. The members of
 //! a struct are those of its JSON, in their order: programs rely on them.
 
+pub mod alerts;
 pub mod audit_events;
 pub mod both_ways;
 pub mod bulk;
@@ -25,6 +26,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod linkage;
 pub mod links;
+pub mod month;
 pub mod operator_tokens;
 pub mod opt_ins;
 pub mod packets;
@@ -34,6 +36,7 @@ pub mod policies;
 pub mod policy_kinds;
 pub mod policy_replay;
 pub mod recipients;
+pub mod reconciliation;
 mod recorded;
 pub mod retention;
 pub mod reviews;

@@ -25,7 +25,7 @@ pub struct PacketItem {
     pub asked_by: String,
     /// When.
     pub asked_at: String,
-    /// `waiting` for a checkpoint, `made`, `failed`, or `erased` with a member.
+    /// `waiting` for a checkpoint, `made`, `failed`, or `erased`.
     pub state: String,
     /// Code of the fault for which it cannot be made.
     pub fault: Option<String>,
@@ -41,6 +41,8 @@ pub struct PacketItem {
     pub sha256: Option<String>,
     /// When it was made.
     pub made_at: Option<String>,
+    /// Whether the personal values behind the commitments of its entries are in it.
+    pub with_phi: bool,
 }
 
 impl PacketItem {
@@ -67,6 +69,7 @@ impl PacketItem {
             bytes: row.bytes,
             sha256: row.sha256,
             made_at: row.made_ms.map(rfc3339_ms),
+            with_phi: row.with_phi != 0,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clock::rfc3339_ms;
 use crate::error::Failure;
+use crate::partner::PartnerContacts;
 use crate::store::guesses::Tallied;
 use crate::store::partners::PartnerRow;
 use crate::store::{Db, guesses, partners};
@@ -79,6 +80,8 @@ pub struct RegisteredPartner {
     pub jwks_url: Option<String>,
     /// Its FHIR endpoint, for us as its client.
     pub endpoint: Option<String>,
+    /// Whom to call there.
+    pub contacts: Option<PartnerContacts>,
     /// Counts the changes of the registration.
     pub version: i64,
     /// When it was added.
@@ -125,6 +128,7 @@ impl RegisteredPartner {
             dialect: parsed(&row.dialect),
             keys: set.map(|set| set.keys().iter().map(PartnerKey::of).collect()),
             endpoint: endpoint.and_then(|endpoint| Some(endpoint.get("fhir")?.as_str()?.to_owned())),
+            contacts: row.contacts.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             id: row.id,
             name: row.name,
             npi: row.npi,

@@ -5,6 +5,7 @@
 
 use crate::consent;
 use crate::exchange::{escalation, retry, retry_text, step_table};
+use crate::keeping::{self, PeriodFault};
 use crate::partner;
 use crate::policy::{
     BuiltIn, KindTable, LineForm, PolicyKind, PolicyKindRow, TextError, check_error_texts, no_error_texts, row_of,
@@ -44,10 +45,10 @@ pub const KINDS: KindTable = &[
     },
     PolicyKindRow {
         kind: PolicyKind::Retention,
-        built_in: Vec::new,
-        check: Some(unread),
-        is_used: false,
-        lines: LineForm::Equals,
+        built_in: as_configured,
+        check: Some(retention),
+        is_used: true,
+        lines: LineForm::Words(&[]),
     },
     PolicyKindRow {
         kind: PolicyKind::ErrorTexts,
@@ -121,12 +122,18 @@ fn dialect(text: &str) -> Result<String, TextError> {
     partner::check_dialect(text).map_err(|what| TextError::at(0, what))
 }
 
-/// The check of a kind that nothing reads yet: no text is right.
-fn unread(_: &str) -> Result<String, TextError> {
-    Err(TextError::at(
-        0,
-        "nothing in this program reads a text of this kind yet",
-    ))
+fn as_configured() -> Vec<BuiltIn> {
+    vec![BuiltIn {
+        name: "configured".to_owned(),
+        body: keeping::AS_CONFIGURED.to_owned(),
+    }]
+}
+
+fn retention(text: &str) -> Result<String, TextError> {
+    keeping::check_policy(text).map_err(|fault| match fault {
+        PeriodFault::Text { line, why } => TextError::at(line, why),
+        other => TextError::at(0, other.to_string()),
+    })
 }
 
 #[cfg(test)]
@@ -160,5 +167,15 @@ mod tests {
                 assert!(check(&odd).is_err(), "{:?}", row.kind);
             }
         }
+    }
+
+    #[test]
+    fn a_retention_policy_under_six_years_is_refused_with_its_bounds() {
+        let text = "causeway retention 1\nledger 5 years\n";
+        let told = retention(text).expect_err("too short");
+        assert_eq!(
+            told,
+            TextError::at(0, "ledger is kept for 6 years at least and 100 years at most")
+        );
     }
 }

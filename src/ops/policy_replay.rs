@@ -58,6 +58,16 @@ pub struct ReplayItem {
     pub attempts: Vec<ReplayedAttemptItem>,
 }
 
+impl ReplayItem {
+    /// What the ledger calls the subject as an object.
+    pub fn object_kind(&self) -> &'static str {
+        match self.subject {
+            "exchange" => "Exchange",
+            _ => "Decision",
+        }
+    }
+}
+
 /// A failed attempt of an exchange.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReplayedAttemptItem {

@@ -4,21 +4,30 @@ use super::{OpsPage, View, page};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::keeping::DataKind;
 use crate::keeping::table::{KINDS, KindKept};
 use crate::retention::hold::Hold;
+use crate::retention::in_force;
 use crate::retention::run::DeletedPart;
 use crate::store::Db;
 use crate::store::retention as rows;
 use crate::store::retention::holds::{self, MEMBER};
 use serde::Serialize;
 
+/// The source of a period that a policy rules.
+const POLICY: &str = "policy";
+/// The source of a period that the configuration rules.
+const CONFIGURATION: &str = "configuration";
+
 /// Retention as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetentionItem {
-    /// The version of the periods, as ledger entries cite it.
+    /// The version of the periods of evidence, as ledger entries cite it.
     pub policy_version: String,
     /// SHA-256 of their canonical text.
     pub policy_digest: String,
+    /// Where the periods of evidence come from: `policy` or `configuration`.
+    pub source: &'static str,
     /// The time that retention goes by; none before its first run.
     pub time: Option<String>,
     /// By how many seconds it is behind the clock.
@@ -44,6 +53,8 @@ pub struct KindItem {
     pub counts_from: &'static str,
     /// The key of the configuration.
     pub key: Option<&'static str>,
+    /// What the period that applies comes from, where it can be chosen: `policy` or `configuration`.
+    pub source: Option<&'static str>,
     /// The job that deletes it.
     pub deleted_by: Option<&'static str>,
     /// Whether a legal hold keeps it.
@@ -70,8 +81,13 @@ pub struct DeletedItem {
 /// # Errors
 /// Those of the database.
 pub fn whole(db: &mut Db, ctx: &Context) -> Result<RetentionItem, Failure> {
-    let (totals, clock, in_force) = (rows::totals(db)?, rows::clock(db)?, holds::in_force(db)?);
-    let periods = &ctx.keeping;
+    let (totals, clock, held) = (rows::totals(db)?, rows::clock(db)?, holds::in_force(db)?);
+    let periods = in_force(db, &ctx.keeping, ctx.clock.now_ms())?;
+    let cited = periods.cited(DataKind::Ledger);
+    let source = |kind: DataKind| match periods.policy() {
+        Some(policy) if periods.cited(kind) == *policy => POLICY,
+        _ => CONFIGURATION,
+    };
     let seen_ms = Some(clock.seen_ms).filter(|seen_ms| *seen_ms > 0);
     let kinds = KINDS.iter().map(|row| {
         let totals = totals.iter().find(|totals| totals.kind == row.code);
@@ -86,6 +102,7 @@ pub fn whole(db: &mut Db, ctx: &Context) -> Result<RetentionItem, Failure> {
             least: rule.map(|rule| format!("{} {}", rule.least, rule.unit.word())),
             counts_from: row.from,
             key: rule.map(|rule| rule.key),
+            source: rule.map(|_| source(row.kind)),
             deleted_by: Some(row.job).filter(|job| *job != "-"),
             held: row.is_held,
             deleted: totals.map(|totals| DeletedItem {
@@ -97,11 +114,12 @@ pub fn whole(db: &mut Db, ctx: &Context) -> Result<RetentionItem, Failure> {
         }
     });
     Ok(RetentionItem {
-        policy_version: periods.version(),
-        policy_digest: crate::secret::hex(&periods.digest()),
+        policy_version: cited.version,
+        policy_digest: crate::secret::hex(&cited.digest),
+        source: source(DataKind::Ledger),
         time: seen_ms.map(rfc3339_ms),
         behind_seconds: seen_ms.map(|seen_ms| (ctx.clock.now_ms() - seen_ms).max(0) / 1000),
-        holds: in_force,
+        holds: held,
         kinds: kinds.collect(),
     })
 }

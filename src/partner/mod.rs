@@ -4,6 +4,7 @@
 
 mod check;
 pub mod client;
+mod contacts;
 mod npi;
 pub mod peer;
 mod registration;
@@ -12,5 +13,6 @@ pub mod registry;
 mod tests;
 
 pub use check::{Finding, check};
+pub use contacts::{PartnerContact, PartnerContacts};
 pub use npi::has_valid_check_digit;
 pub use registration::{Registration, check_dialect};

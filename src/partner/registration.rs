@@ -3,6 +3,7 @@
 //!
 //! Its URLs are checked as text by the rule that applies when they are called later (`security::address`); no name is looked up.
 
+use super::contacts::PartnerContacts;
 use super::npi::has_valid_check_digit;
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
@@ -39,6 +40,7 @@ struct File {
     #[serde(default)]
     dialect: DialectFile,
     endpoint: Option<EndpointFile>,
+    contacts: Option<PartnerContacts>,
 }
 
 #[derive(Default, Deserialize)]
@@ -149,6 +151,7 @@ impl Registration {
                 .as_ref()
                 .map(|endpoint| read_endpoint(endpoint, folder, loopback))
                 .transpose()?,
+            contacts: read_contacts(file.contacts.as_ref())?,
             dialect: serde_json::to_string(&dialect).map_err(|error| Failure::new(Fault::Internal).because(error))?,
             mtls: mtls.to_owned(),
             scopes: file.scopes.join(" "),
@@ -291,4 +294,13 @@ fn read_endpoint(file: &EndpointFile, folder: &Path, loopback: bool) -> Result<S
         }
     };
     Ok(json!({ "fhir": file.fhir, "trust": trust, "client_id": file.client_id }).to_string())
+}
+
+fn read_contacts(file: Option<&PartnerContacts>) -> Result<Option<String>, Failure> {
+    let Some(contacts) = file.filter(|contacts| !contacts.is_empty()) else {
+        return Ok(None);
+    };
+    contacts.check().map_err(|wrong| refuse(&wrong.field, wrong.remedy))?;
+    let text = serde_json::to_string(contacts).map_err(|error| Failure::new(Fault::Internal).because(error))?;
+    Ok(Some(text))
 }

@@ -1,11 +1,11 @@
 //! Registrations that are refused, and the ledger entry of every change.
 
 use super::peer::PeerEndpoint;
-use super::{Registration, check, registry};
+use super::{PartnerContacts, Registration, check, registry};
 use crate::audit::OperatorNote;
 use crate::clock::Clock;
 use crate::context::{Context, Payer};
-use crate::error::Fault;
+use crate::error::{ContactKind, Fault};
 use crate::ids::Ids;
 use crate::security::address::{HOSTILE, INNER};
 use crate::security::keyring::Keyring;
@@ -147,6 +147,11 @@ fn registrations_that_are_refused_name_their_field() {
             "endpoint.client_id",
         ),
         (
+            "trust = \"ca.pem\"",
+            "trust = \"ca.pem\"\n[contacts]\nsecurity = { name = \"Desk\", email = \"desk\" }",
+            "contacts.security.email",
+        ),
+        (
             "mtls = \"required\"",
             "mtls = \"required\"\ncolour = \"blue\"",
             "line 9",
@@ -170,6 +175,30 @@ fn registrations_that_are_refused_name_their_field() {
             .fault(),
         Fault::InputUnreadable
     );
+}
+
+#[test]
+fn contacts_are_kept_with_the_registration_until_one_without_them_replaces_it() {
+    let folder = folder();
+    let ctx = context(&folder);
+    let named = "\n[contacts]\ntechnical = { name = \"Desk\", email = \"desk@new-payer.example\", phone = \"+1 555 0100\" }\n\
+                 escalation = { name = \"Head of desk\", email = \"head@new-payer.example\" }\n";
+    let with = Registration::parse(&format!("{GOOD}{named}"), folder.path(), true).expect("a registration");
+    registry::add(&ctx, &with, by("")).expect("added");
+    let row = registry::find(&ctx, "new-payer").expect("the partner");
+    let text = row.contacts.as_deref().expect("contacts");
+    let kept: PartnerContacts = serde_json::from_str(text).expect("contacts");
+    let technical = kept.of(ContactKind::Technical).expect("a contact");
+    assert_eq!(technical.phone.as_deref(), Some("+1 555 0100"));
+    let escalation = kept.of(ContactKind::Escalation).expect("a contact");
+    assert_eq!(escalation.email, "head@new-payer.example");
+    assert_eq!(kept.of(ContactKind::Privacy), None);
+    for without in [GOOD.to_owned(), format!("{GOOD}\n[contacts]\n")] {
+        let registration = Registration::parse(&without, folder.path(), true).expect("a registration");
+        assert_eq!(registration.row.contacts, None);
+        registry::rotate(&ctx, &registration, by("")).expect("rotated");
+        assert_eq!(registry::find(&ctx, "new-payer").expect("the partner").contacts, None);
+    }
 }
 
 #[test]

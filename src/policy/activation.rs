@@ -2,7 +2,8 @@
 //!
 //! An act is one transaction with its ledger entries: one entry, or one for each named partner. With four eyes an act waits until a second
 //! operator approves it. Going back one step needs no second person, because the version to which it leads was approved in that scope
-//! before. No row is ever deleted. These functions block their thread.
+//! before; but going back to other periods of retention does, because what a shorter one deletes does not come back. No row is ever deleted.
+//! These functions block their thread.
 
 use super::hand::{Acted, PolicyHand, entry};
 use super::kind::{KindScope, KindTable, PolicyKind, row_of};
@@ -122,13 +123,17 @@ pub fn roll_back(
                 .remedy("Other versions decided for these partners before: go back for one partner at a time.")),
         }
     })?;
+    let waits = ctx.policy_four_eyes && kind == PolicyKind::Retention;
     let act = Act {
-        action: Action::PolicyRolledBack,
+        action: match waits {
+            true => Action::PolicyProposed,
+            false => Action::PolicyRolledBack,
+        },
         version,
         partners,
         now_ms,
         effective_ms: now_ms,
-        approved_ms: Some(now_ms),
+        approved_ms: (!waits).then_some(now_ms),
     };
     act.write(ctx, table, hand)
 }
@@ -361,7 +366,7 @@ fn entries(
 
 /// Whether two names of operators are of one person, as far as they tell: the same name of their own (what stands behind the user of the host, if
 /// that does) whatever its case and spaces, or the same user of this host unless both gave an id of their own.
-fn is_same_person(first: &str, second: &str) -> bool {
+pub fn is_same_person(first: &str, second: &str) -> bool {
     let fold = |name: &str| name.split_whitespace().collect::<String>().to_lowercase();
     let (first, second) = (fold(first), fold(second));
     let own = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();

@@ -4,7 +4,10 @@
 //! [`PolicyKindRow`]s.
 
 use crate::secret::{hex, sha256};
+use crate::store::activations::RETENTION;
 use crate::store::policies::{MATCHING, SURVIVORSHIP};
+
+pub use crate::store::policies::CITED_DIGITS;
 
 /// What a policy rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +66,7 @@ impl PolicyKind {
             PolicyKind::Consent => "consent",
             PolicyKind::Retry => "retry",
             PolicyKind::Escalation => "escalation",
-            PolicyKind::Retention => "retention",
+            PolicyKind::Retention => RETENTION,
             PolicyKind::ErrorTexts => "error-texts",
             PolicyKind::Dialects => "dialects",
         }
@@ -97,9 +100,6 @@ impl PolicyKind {
         }
     }
 }
-
-/// How many hexadecimal digits of an id follow the name where a version is cited.
-pub const CITED_DIGITS: usize = 16;
 
 /// A version that is part of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]

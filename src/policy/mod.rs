@@ -15,7 +15,7 @@ mod standing;
 mod survivorship;
 mod versions;
 
-pub use activation::{Activated, ActivationWish, activate, approve, roll_back, withdraw};
+pub use activation::{Activated, ActivationWish, activate, approve, is_same_person, roll_back, withdraw};
 pub use difference::{KeyChange, difference};
 pub use error_texts::{check_error_texts, no_error_texts};
 pub use hand::PolicyHand;
@@ -26,4 +26,4 @@ pub use kind::{
 pub use shadow::{ShadowReport, report, start_shadow, stop_shadow};
 pub use standing::VersionState;
 pub use survivorship::{adopt, survivorship};
-pub use versions::{NewVersion, Version, all, find, find_in, import, in_force, keep_built_in, list};
+pub use versions::{NewVersion, TEXT_BYTES, Version, all, find, find_in, import, in_force, keep_built_in, list};

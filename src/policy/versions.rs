@@ -15,6 +15,9 @@ use crate::store::policies::{self, VersionRow};
 /// With this many characters, the beginning of an id names a version, if no other id begins with them.
 const PREFIX_LEAST: usize = 6;
 
+/// Longest text of a policy, in bytes.
+pub const TEXT_BYTES: usize = 1 << 20;
+
 /// A version of a policy.
 #[derive(Clone, Debug)]
 pub struct Version {
@@ -118,7 +121,8 @@ pub struct NewVersion<'a> {
 /// Adds a version from a text.
 ///
 /// # Errors
-/// [`Fault::PolicyInvalid`] with the number of the wrong line; [`Fault::PolicyFixed`] for a kind whose rules are code; those of the store.
+/// [`Fault::PolicyInvalid`] with the number of the wrong line, or for a text that is too long; [`Fault::PolicyFixed`] for a kind whose rules are
+/// code; those of the store.
 pub fn import(ctx: &Context, table: KindTable, new: &NewVersion<'_>, hand: &PolicyHand) -> Result<Version, Failure> {
     let (kind, name) = (new.kind, new.name.trim());
     let wrong_name = |remedy: &'static str| Failure::new(Fault::PolicyInvalid).at("--name").remedy(remedy);
@@ -130,6 +134,9 @@ pub fn import(ctx: &Context, table: KindTable, new: &NewVersion<'_>, hand: &Poli
         return Err(wrong_name(
             "Give a name of letters, digits, hyphens and dots, because entries cite it.",
         ));
+    }
+    if new.text.len() > TEXT_BYTES {
+        return Err(wrong_text(TextError::at(0, "a text has at most 1 MiB")));
     }
     let draft = read(table, new)?;
     let versions = list(ctx, table, Some(kind))?;

@@ -1,13 +1,15 @@
 //! Writes the missing end entries of disclosures: after a crash, only *begun* is in the ledger.
 //!
 //! Such an end says only that the end is unknown, so that the member's data may have been disclosed. A disclosure that failed before
-//! anything could be sent gets an end as failed when the store answers again ([`close_unsent`]).
+//! anything could be sent gets an end as failed when the store answers again ([`close_unsent`]). An end that was written after the member was
+//! erased loses what leads to the member, as its beginning did.
 
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, ledger};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::store::ends;
+use crate::store::ends::{self, UncutEnd};
 use crate::store::entries::EntryRow;
+use crate::store::{Db, erased_entries, retention};
 use crate::telemetry::Correlation;
 use std::sync::Arc;
 
@@ -34,23 +36,34 @@ pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
         if !next.is_further() {
             break;
         }
-        let (open, is_full) = (next.open.len(), next.is_full);
+        let is_full = next.is_full;
         let (ids, now_us) = (ctx.ids.clone(), ctx.clock.now_us());
-        let is_mine = ctx.store.reserved().write_blocking(move |db| {
-            if !ends::follow(db, &next)? {
-                return Ok(false);
+        let written = ctx.store.reserved().write_blocking(move |db| {
+            let may_cut = may_cut(db, &next.uncut)?;
+            let is_mine = match may_cut {
+                true => ends::follow(db, &next)?,
+                false => ends::hold(db, &next)?,
+            };
+            if !is_mine {
+                return Ok(None);
             }
+            let mut written = 0;
             for begun in &next.open {
-                ledger::append(db, &end(begun, "unknown"), &ids.new_id(now_us / 1000), now_us)?;
+                // Where no progress is stored, another process may have written this end.
+                if may_cut || ends::open(db, &begun.id)?.is_some() {
+                    ledger::append(db, &end(begun, "unknown"), &ids.new_id(now_us / 1000), now_us)?;
+                    written += 1;
+                }
             }
-            Ok(true)
+            if may_cut {
+                next.uncut.iter().try_for_each(|end| erased_entries::cut_end(db, end))?;
+            }
+            Ok(Some((written, may_cut)))
         })?;
-        if !is_mine {
-            // Another process looks for them just now.
-            break;
-        }
-        closed += open;
-        if !is_full {
+        // Without an answer another process looks for them just now.
+        let Some((written, is_done)) = written else { break };
+        closed += written;
+        if !is_full || !is_done {
             break;
         }
     }
@@ -61,6 +74,20 @@ pub fn close_lost(ctx: &Context, before_ms: i64) -> Result<usize, Failure> {
         );
     }
     Ok(closed)
+}
+
+/// Whether this role may cut from beside these ends what an erasure or retention had cut from beside their beginnings before they were written.
+/// While it may not, they are looked at again by each sweep.
+fn may_cut(db: &mut Db, ends: &[UncutEnd]) -> Result<bool, Failure> {
+    if ends.is_empty() || retention::may_delete_beside_entries(db)? {
+        return Ok(true);
+    }
+    tracing::warn!(
+        ends = ends.len(),
+        "ends of disclosures that came after an erasure keep what leads to the member, because this role may not empty that: \
+         grant its rights again with `causeway migrate --grant`"
+    );
+    Ok(false)
 }
 
 /// The ids of a *begun* entry and of the end that it gets if nothing is sent. They are made together, so that an end that is written by two

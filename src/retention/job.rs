@@ -1,9 +1,11 @@
 //! The job that deletes what is due, once a day in one process.
 
+use super::in_force::in_force;
 use super::run::run;
 use super::time;
-use crate::error::Failure;
+use crate::error::{ActWithin, Failure, RunbookRow};
 use crate::ids::before_all_of;
+use crate::jobs::runbook::parked;
 use crate::jobs::sweeps::Sweep;
 use crate::jobs::{HeldJob, JobStep, Priority, WorkKind};
 use crate::keeping::{DataKind, table};
@@ -25,6 +27,15 @@ pub static RETENTION: WorkKind = WorkKind {
 const BEHIND_MS: i64 = 35 * 86_400_000;
 /// Each time as much has passed, all entries are looked at again, milliseconds.
 const ALL_MS: i64 = 30 * 86_400_000;
+
+/// What people do when it is parked.
+pub fn runbook() -> RunbookRow {
+    parked(
+        &RETENTION,
+        ActWithin::Day,
+        "Evidence whose period is over is not deleted, so that it is kept for longer than was promised.",
+    )
+}
 
 /// The step of [`RETENTION`].
 pub fn step() -> Arc<dyn JobStep> {
@@ -49,7 +60,9 @@ fn turn(held: &HeldJob, looked: &Mutex<Option<i64>>) -> Result<(), Failure> {
         // What this role may not delete is looked at again, once it may.
         return Ok(());
     }
-    let before_ms = held.ctx().keeping.before_ms(DataKind::Ledger, now_ms);
+    let (configured, wall_ms) = (&held.ctx().keeping, clock.now_ms());
+    let periods = held.ctx().store.read_blocking(|db| in_force(db, configured, wall_ms))?;
+    let before_ms = periods.before_ms(DataKind::Ledger, now_ms);
     let next = before_all_of(before_ms.unwrap_or(0).saturating_sub(BEHIND_MS));
     // A hold that was released meanwhile wants all of them to be looked at.
     held.write_blocking(move |db| match rows::clock(db)?.from_id == after {

@@ -1,14 +1,17 @@
 //! Retention: deletes what was kept long enough, proves it in the ledger, and keeps what a legal hold names.
 //!
-//! How long what is kept stands in [`crate::keeping`]. What is deleted and the entry that proves it are one transaction, in which holds are
-//! looked at once more. Time is that of [`time`], which nobody can set forward at once. Nothing else deletes evidence.
+//! How long what is kept stands in [`crate::keeping`], and which policy says otherwise is told by [`in_force()`]. What is deleted and the entry
+//! that proves it are one transaction, in which holds are looked at once more. Time is that of [`time`], which nobody can set forward at once.
+//! Nothing else deletes evidence.
 
 pub mod hold;
+mod in_force;
 pub mod job;
 pub mod run;
 pub mod time;
 
 pub use crate::keeping::{DataKind, Periods};
+pub use in_force::{in_force, shortest};
 
 use crate::error::{Failure, Fault};
 

@@ -1,5 +1,6 @@
 //! A run of retention: finds what is due of each kind of evidence, and deletes it in pieces, each in one transaction with its entry.
 
+use super::in_force::in_force;
 use super::time;
 use crate::audit::deletion::{DeletedRow, deletion};
 use crate::audit::ledger;
@@ -32,7 +33,7 @@ const fn turn(kind: DataKind, evidence: EvidenceKind, rows: i64) -> Turn {
 }
 
 /// In the order in which they are deleted: what names something else goes before it.
-const TURNS: [Turn; 8] = [
+const TURNS: [Turn; 9] = [
     // A record that was received may have many pieces.
     turn(DataKind::Received, EvidenceKind::Received, 10),
     turn(DataKind::Runs, EvidenceKind::Runs, 10),
@@ -41,6 +42,8 @@ const TURNS: [Turn; 8] = [
     turn(DataKind::Consents, EvidenceKind::Consents, 200),
     turn(DataKind::Decisions, EvidenceKind::Decisions, 200),
     turn(DataKind::Checkpoints, EvidenceKind::Checkpoints, 500),
+    // A packet may have many pieces.
+    turn(DataKind::Packets, EvidenceKind::Packets, 10),
     turn(DataKind::Ledger, EvidenceKind::Ledger, 500),
 ];
 
@@ -86,7 +89,8 @@ pub fn look(ctx: &Context, now_ms: i64) -> Result<Vec<DeletedPart>, Failure> {
     let mut found = Vec::new();
     for turn in &TURNS {
         let Some(part) = ctx.store.read_blocking(|db| {
-            let asked = asked(db, &ctx.keeping, turn, now_ms)?;
+            let periods = in_force(db, &ctx.keeping, ctx.clock.now_ms())?;
+            let asked = asked(db, &periods, turn, now_ms)?;
             let rows = due(
                 db,
                 turn.evidence,
@@ -119,7 +123,8 @@ pub fn run(ctx: &Context, now_ms: i64, after: &str, commit: CommitPart<'_>) -> R
         };
         loop {
             let found = ctx.store.read_blocking(|db| {
-                let asked = asked(db, &ctx.keeping, turn, now_ms)?;
+                let periods = in_force(db, &ctx.keeping, ctx.clock.now_ms())?;
+                let asked = asked(db, &periods, turn, now_ms)?;
                 due(db, turn.evidence, &DueAsked { after: &after, ..asked })
             })?;
             let Some(last) = found.last() else { break };
@@ -162,14 +167,16 @@ fn asked(db: &mut Db, periods: &Periods, turn: &Turn, now_ms: i64) -> Result<Due
     })
 }
 
-/// The write that deletes those of these rows that are still due: a hold may have been placed since they were found.
+/// The write that deletes those of these rows that are still due: a hold may have been placed, or longer periods put in force, since they
+/// were found.
 fn delete(ctx: &Context, turn: &Turn, now_ms: i64, found: &[DueRow]) -> PartWrite {
     let (own, kind, evidence) = (*turn, turn.kind, turn.evidence);
     let ids: Vec<String> = found.iter().map(|row| row.id.clone()).collect();
-    let (periods, at_us) = (ctx.keeping.clone(), ctx.clock.now_us());
+    let (configured, at_us) = (ctx.keeping.clone(), ctx.clock.now_us());
     let entry_id = ctx.ids.new_id(at_us / 1000);
     Box::new(move |db| {
         rows::lock(db)?;
+        let periods = in_force(db, &configured, at_us / 1000)?;
         let asked = asked(db, &periods, &own, now_ms)?;
         let before_ms = asked.before_ms;
         let still = due(

@@ -11,6 +11,7 @@ pub mod links;
 mod opening;
 mod order;
 mod question;
+pub mod runbook;
 mod state;
 
 pub use acts::{act_digest, perform};

@@ -21,6 +21,8 @@ pub const EVERYONE: &str = "";
 pub const DIALECTS: &str = "dialects";
 /// The kind of policy that says what partners are told to do about a refusal.
 pub const ERROR_TEXTS: &str = "error-texts";
+/// The kind of policy that says how long evidence is kept.
+pub const RETENTION: &str = "retention";
 /// The text of a dialect that is the one of the partner's registration.
 pub const AS_REGISTERED: &str = "{}\n";
 /// Rows of a kind that are read at most, the newest.

@@ -1,10 +1,10 @@
-//! Empties what opens the entries of the ledger about a member: subjects, salts, correlation ids, reasons, rows of the index, and shares of
-//! files. The bytes of an entry are never touched, so that its place in the tree stays proven.
+//! Empties what opens the entries of the ledger about a member: subjects, salts, correlation ids, reasons, rows of the index, shares of
+//! files, and evidence packets that have any of these. The bytes of an entry are never touched, so that its place in the tree stays proven.
 //!
 //! What an entry is about may be the member, or something that leads to the member, such as a consent. Nothing here decides who is erased.
 
 use super::Db;
-use super::ends;
+use super::ends::{self, UncutEnd};
 use super::entries::{self, ENTRY, EntryRow};
 use super::evidence;
 use super::schema::{
@@ -189,22 +189,41 @@ struct Unlisted;
 struct Unchosen;
 struct Unsaid;
 
-/// Empties one entry: this server's own id of the request takes the place of a correlation id that the caller chose.
-fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
+/// Cuts from beside the end of a disclosure what was cut from beside its beginning.
+///
+/// # Errors
+/// Those of the database.
+pub fn cut_end(db: &mut Db, end: &UncutEnd) -> Result<(), Failure> {
+    match end.is_whole {
+        true => empty(db, &end.id),
+        false => take_correlation(db, &end.id),
+    }
+}
+
+/// Empties the columns beside one entry, and the packets that have what stood there: this server's own id of the request takes the place of a
+/// correlation id that the caller chose.
+fn empty(db: &mut Db, id: &str) -> Result<(), Failure> {
     let text = "UPDATE ledger_entry SET subject = NULL, subject_salt = NULL, \
                 correlation_id = COALESCE(request_id, correlation_id), request_id = NULL WHERE id = ?";
     run(db, Statement::<Emptied>::new(text, vec![Bind::Text(id)]))?;
+    evidence::erase_opening(db, id)
+}
+
+/// Empties one entry, and what its operator gave as a reason.
+fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
+    empty(db, id)?;
     let text = "UPDATE operator_note SET reason = '', sealed = ? WHERE entry_id = ?";
     let binds = vec![Bind::Blob(NOTHING_SEALED), Bind::Text(id)];
     run(db, Statement::<Unsaid>::new(text, binds))?;
     Ok(())
 }
 
-/// Puts this server's own id of the request into the place of the caller's, and leaves everything else of an entry, which is about somebody else.
+/// Puts this server's own id of the request into the place of the caller's, also out of packets, and leaves everything else of an entry, which
+/// is about somebody else.
 fn take_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
     let text = "UPDATE ledger_entry SET correlation_id = request_id, request_id = NULL WHERE id = ? AND request_id IS NOT NULL";
     run(db, Statement::<Unchosen>::new(text, vec![Bind::Text(id)]))?;
-    Ok(())
+    evidence::erase_opening(db, id)
 }
 
 fn unlist(db: &mut Db, name: &str, id: &str) -> Result<(), Failure> {

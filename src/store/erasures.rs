@@ -1,6 +1,7 @@
 //! Erasures of members, as rows: which are under way, and which are done. A row names its member only until its work is done.
 
 use super::Db;
+use super::retention;
 use super::schema::erasure;
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -75,18 +76,42 @@ pub fn unclean(db: &mut Db) -> Result<Vec<String>, Failure> {
         .load(db)?)
 }
 
-/// Whether an erasure is under way, or came to its end at or after `begun_ms` (UTC milliseconds): what was read since then may tell of a member
-/// who is erased by now. Read it after [`super::retention::lock`], so that none begins until the caller's transaction ends.
+/// What was taken out of the store until now, so that what was read before can be told from what may still be kept. Counts alone: no clock is
+/// asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenOut {
+    /// Erasures that came to their end.
+    erasures: i64,
+    /// Rows that retention deleted.
+    deleted: i64,
+}
+
+/// Returns what was taken out until now. Read it before anything that is to be kept, in the same look or an earlier one.
 ///
 /// # Errors
 /// Those of the database.
-pub fn touched_since(db: &mut Db, begun_ms: i64) -> Result<bool, Failure> {
-    let touched: Option<String> = erasure::table
-        .filter(erasure::ended_ms.is_null().or(erasure::ended_ms.ge(begun_ms)))
+pub fn taken_out(db: &mut Db) -> Result<TakenOut, Failure> {
+    let erasures = erasure::table
+        .filter(erasure::ended_ms.is_not_null())
+        .count()
+        .get_result(db)?;
+    let deleted = retention::totals(db)?.iter().map(|kind| kind.total).sum();
+    Ok(TakenOut { erasures, deleted })
+}
+
+/// Whether an erasure is under way, or something was taken out since `before`: what was read since then may tell of what is gone by now. Call it
+/// after [`super::retention::lock`], so that nothing begins until the caller's transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub fn touched_since(db: &mut Db, before: TakenOut) -> Result<bool, Failure> {
+    // In this order: an erasure that ends between the two looks was under way at the first.
+    let running: Option<String> = erasure::table
+        .filter(erasure::ended_ms.is_null())
         .select(erasure::id)
         .first(db)
         .optional()?;
-    Ok(touched.is_some())
+    Ok(running.is_some() || taken_out(db)? != before)
 }
 
 /// Notes that the rows of the member are gone, and forgets who it was. Returns false when somebody else noted it first.

@@ -46,9 +46,11 @@ pub struct PacketRow {
     pub bytes: Option<i64>,
     pub sha256: Option<String>,
     pub made_ms: Option<i64>,
+    pub with_phi: i64,
 }
 
-/// A row of `evidence_member`.
+/// A row of `evidence_member`: a Patient of whom a packet tells, or an entry of which it has what stands beside the bytes. Ids of entries are
+/// those of no Patient.
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = evidence_member)]
 struct MemberRow<'a> {
@@ -103,7 +105,7 @@ pub fn page(db: &mut Db, after: &str, limit: i64) -> Result<Vec<PacketRow>, Fail
         .load(db)?)
 }
 
-/// Returns the newest packet of a kind and subject that was made.
+/// Returns the newest packet of a kind and subject that was made, of those that open no values.
 ///
 /// # Errors
 /// Those of the database.
@@ -112,22 +114,19 @@ pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow
         .filter(evidence_packet::subject.eq(subject))
         .filter(evidence_packet::kind.eq(kind))
         .filter(evidence_packet::state.eq(MADE))
+        .filter(evidence_packet::with_phi.eq(0_i64))
         .order(evidence_packet::id.desc())
         .select(PacketRow::as_select())
         .first(db)
         .optional()?)
 }
 
-/// Stores what was made of a packet that waits, and of which Patients it tells. Returns whether it waited: what was made before stays.
+/// Stores what was made of a packet that waits, and the ids of what it tells of: Patients, and entries of which it has what stands beside the
+/// bytes. Returns whether it waited: what was made before stays.
 ///
 /// # Errors
 /// Those of the database.
-pub fn made(
-    db: &mut Db,
-    id: &str,
-    figures: &MadeFigures,
-    (bytes, patients): (&[u8], &[String]),
-) -> Result<bool, Failure> {
+pub fn made(db: &mut Db, id: &str, figures: &MadeFigures, (bytes, told): (&[u8], &[String])) -> Result<bool, Failure> {
     let waits = evidence_packet::table
         .find(id)
         .filter(evidence_packet::state.eq(WAITING));
@@ -144,7 +143,7 @@ pub fn made(
     if moved == 0 {
         return Ok(false);
     }
-    let members: Vec<MemberRow<'_>> = patients
+    let members: Vec<MemberRow<'_>> = told
         .iter()
         .map(|patient_id| MemberRow {
             patient_id,
@@ -218,6 +217,18 @@ pub fn erase_of(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
     Ok(packets.len())
 }
 
+/// Erases the bytes of all packets that have what stood beside an entry; their rows stay.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_opening(db: &mut Db, entry_id: &str) -> Result<(), Failure> {
+    let packets: Vec<String> = evidence_member::table
+        .filter(evidence_member::patient_id.eq(entry_id))
+        .select(evidence_member::packet_id)
+        .load(db)?;
+    empty(db, &packets)
+}
+
 /// Erases the bytes of these packets; their rows stay.
 fn empty(db: &mut Db, packets: &[String]) -> Result<(), Failure> {
     for some in packets.chunks(super::many::ROWS) {
@@ -250,7 +261,7 @@ pub fn correlations(db: &mut Db) -> Result<Vec<String>, Failure> {
 }
 
 /// Takes a correlation id out of packets and cases: the bytes of the packets about it, and of those of cases that have it, are erased; in a case
-/// the id of the entry that added it takes its place.
+/// the id of the entry that added it takes its place. Packets that open it lose their bytes with its entries ([`erase_opening`]).
 ///
 /// # Errors
 /// Those of the database.
@@ -284,11 +295,30 @@ pub fn erase_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about. Call it while the entries can still be opened.
+/// Erases the bytes of these packets, whose time is over; their rows stay. Returns how many of them had any.
 ///
 /// # Errors
 /// Those of the database.
-pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
+pub fn expire(db: &mut Db, packets: &[String]) -> Result<usize, Failure> {
+    let mut gone = 0;
+    for some in packets.chunks(super::many::ROWS) {
+        let made = evidence_packet::table
+            .filter(evidence_packet::id.eq_any(some))
+            .filter(evidence_packet::state.eq(MADE));
+        gone += diesel::update(made)
+            .set(evidence_packet::state.eq(ERASED))
+            .execute(db)?;
+    }
+    empty(db, packets)?;
+    Ok(gone)
+}
+
+/// Erases the bytes of all packets that tell of a Patient whom one of these entries is about, or have what stands beside one of these entries,
+/// but of those that are `held`. Call it while the entries can still be opened.
+///
+/// # Errors
+/// Those of the database.
+pub fn erase_told(db: &mut Db, entries: &[String], held: &[String]) -> Result<(), Failure> {
     for some in entries.chunks(super::many::ROWS) {
         let about: Vec<Option<String>> = ledger_entry::table
             .filter(ledger_entry::id.eq_any(some))
@@ -296,12 +326,13 @@ pub fn erase_told(db: &mut Db, entries: &[String]) -> Result<(), Failure> {
             .select(ledger_entry::subject)
             .distinct()
             .load(db)?;
-        let about: Vec<String> = about.into_iter().flatten().collect();
-        let packets: Vec<String> = evidence_member::table
+        let about: Vec<String> = about.into_iter().flatten().chain(some.iter().cloned()).collect();
+        let mut packets: Vec<String> = evidence_member::table
             .filter(evidence_member::patient_id.eq_any(&about))
             .select(evidence_member::packet_id)
             .distinct()
             .load(db)?;
+        packets.retain(|packet| !held.contains(packet));
         empty(db, &packets)?;
     }
     Ok(())

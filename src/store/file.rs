@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 /// The first bytes of a SQLite file, and the position of the application id in its header.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -45,6 +46,22 @@ pub(super) fn take(path: &Path, need: StoreNeed) -> Result<File, Failure> {
         .open(path)
         .map_err(|error| failed(path, error))?;
     lock(path)
+}
+
+/// Removes a folder in which a store was that was just closed, with all that is in it. A connection that the pool was still opening then can make
+/// its files anew while the others go, so this tries for two seconds. Waits on this thread.
+///
+/// # Errors
+/// Those of the file system, when the folder is still there at the end.
+pub fn remove_folder(folder: &Path) -> std::io::Result<()> {
+    for _ in 0..100 {
+        let _ = std::fs::remove_dir_all(folder);
+        if !folder.exists() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 /// Makes the folder of the store at `path`, if it is not there.
@@ -213,5 +230,28 @@ mod tests {
         let path = folder.path().join("t.lock");
         std::fs::write(&path, "").expect("a file");
         assert!(!busy(&path).operator_remedy_text().contains("Process"));
+    }
+    #[test]
+    fn a_folder_goes_although_files_are_still_made_in_it() {
+        let above = tempfile::tempdir().expect("folder");
+        let folder = above.path().join("aside");
+        std::fs::create_dir(&folder).expect("made");
+        let made = std::thread::scope(|scope| {
+            let making = scope.spawn(|| {
+                // As many as can be made in the time in which a busy machine opens a connection.
+                let until = std::time::Instant::now() + Duration::from_millis(300);
+                let names = (0..).map(|n| folder.join(format!("c.db-{n}")));
+                names
+                    .take_while(|_| std::time::Instant::now() < until)
+                    .filter(|path| std::fs::write(path, "").is_ok())
+                    .count()
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            remove_folder(&folder).expect("removed");
+            making.join().expect("no panic")
+        });
+        assert!(made > 0);
+        assert!(!folder.exists());
+        remove_folder(&folder).expect("a folder that is gone");
     }
 }

@@ -49,6 +49,7 @@ pub fn has_group(db: &mut Db, partner: &str, group: &str) -> Result<bool, Failur
     let found: Option<String> = member_group::table
         .find(group)
         .filter(member_group::partner_id.eq(partner))
+        .filter(member_group::ended_ms.is_null())
         .select(member_group::id)
         .first(db)
         .optional()?;

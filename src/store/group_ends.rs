@@ -36,24 +36,21 @@ pub struct GroupsSwept {
 }
 
 /// Removes groups whose match is not there any more: those without matched members, and those of matched members when the match was before
-/// `match_ms` (UTC milliseconds). A legal hold on a member keeps the groups of matched members that the member is in.
+/// `match_ms`. `now_ms` is when this is asked (both UTC milliseconds).
+///
+/// Whether a group ends is decided once, in one transaction: a legal hold on a member, placed before it, keeps the groups of matched members that
+/// the member is in. A group whose end has begun is shown to nobody, and comes to its end part by part, also when a hold is placed meanwhile:
+/// nothing is left half deleted.
 ///
 /// # Errors
 /// Those of the database.
-pub fn sweep(db: &mut Db, match_ms: i64) -> Result<GroupsSwept, Failure> {
+pub fn sweep(db: &mut Db, match_ms: i64, now_ms: i64) -> Result<GroupsSwept, Failure> {
     retention::lock(db)?;
-    let run = bulk_job::table.filter(bulk_job::id.eq(member_group::job_id));
-    let held = holds::targets(db, MEMBER)?;
-    let keeps = member_group_entry::table
-        .filter(member_group_entry::group_id.eq(member_group::id))
-        .filter(member_group_entry::patient_id.eq_any(held));
-    let rows: Vec<(String, String, i64)> = member_group::table
-        .filter(member_group::code.ne(MATCH).or(member_group::match_ms.lt(match_ms)))
-        .filter(not(exists(run)))
-        .filter(not(exists(keeps)))
-        .select((member_group::id, member_group::job_id, member_group::match_ms))
-        .limit(GROUPS)
-        .load(db)?;
+    let mut rows = begun(db)?;
+    if rows.is_empty() {
+        begin(db, match_ms, now_ms)?;
+        rows = begun(db)?;
+    }
     let mut ids: Vec<String> = rows.iter().map(|(id, ..)| id.clone()).collect();
     ids.extend(rows.iter().map(|(_, job, _)| id_of(job, UNREAD)));
     // The rows of the groups go last, so that the next call finds what is left.
@@ -67,6 +64,35 @@ pub fn sweep(db: &mut Db, match_ms: i64) -> Result<GroupsSwept, Failure> {
         more: drop_rows(db, &ids)?,
         gone: rows.into_iter().map(|(id, _, match_ms)| (id, match_ms)).collect(),
     })
+}
+
+/// Begins the end of groups that are due, and that no hold keeps.
+fn begin(db: &mut Db, match_ms: i64, now_ms: i64) -> Result<(), Failure> {
+    let run = bulk_job::table.filter(bulk_job::id.eq(member_group::job_id));
+    let held = holds::targets(db, MEMBER)?;
+    let keeps = member_group_entry::table
+        .filter(member_group_entry::group_id.eq(member_group::id))
+        .filter(member_group_entry::patient_id.eq_any(held));
+    let due: Vec<String> = member_group::table
+        .filter(member_group::code.ne(MATCH).or(member_group::match_ms.lt(match_ms)))
+        .filter(not(exists(run)))
+        .filter(not(exists(keeps)))
+        .select(member_group::id)
+        .limit(GROUPS)
+        .load(db)?;
+    diesel::update(member_group::table.filter(member_group::id.eq_any(due)))
+        .set(member_group::ended_ms.eq(now_ms))
+        .execute(db)?;
+    Ok(())
+}
+
+/// The groups whose end has begun: id, run, and when the match was.
+fn begun(db: &mut Db) -> Result<Vec<(String, String, i64)>, Failure> {
+    Ok(member_group::table
+        .filter(member_group::ended_ms.is_not_null())
+        .select((member_group::id, member_group::job_id, member_group::match_ms))
+        .limit(GROUPS)
+        .load(db)?)
 }
 
 /// Nobody is shown the groups any more when the first part is gone.

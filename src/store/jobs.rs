@@ -8,7 +8,7 @@ mod shown;
 mod states;
 
 pub use hand_in::{NewRow, enqueue, hasten, hold, is_parked, point_at, take_back};
-pub use shown::{QueueStanding, Shown, find, list, replay, standing};
+pub use shown::{OF_A_SETTING, QueueStanding, Shown, find, list, replay, standing};
 pub use states::{PARKED, PRIORITIES, WAITING};
 
 use super::Db;

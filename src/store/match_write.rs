@@ -30,6 +30,7 @@ pub struct DecisionRow {
     pub partner_id: String,
     pub correlation_id: String,
     pub request_id: String,
+    pub kind: &'static str,
     pub outcome: &'static str,
     pub reason: Option<&'static str>,
     pub patient_id: Option<String>,
@@ -234,8 +235,7 @@ pub(super) const CONSENT: Insert = Insert {
 };
 pub(super) const GRANT: Insert = Insert {
     table: "grants",
-    columns: "id, partner_id, compartment, patient_id, consent_id, decision_id, sensitive, valid_from_ms, valid_until_ms, \
-              created_ms, renewed_ms",
+    columns: "id, partner_id, compartment, patient_id, consent_id, decision_id, sensitive, valid_from_ms, valid_until_ms, created_ms, renewed_ms",
 };
 
 /// Text of the statement that renews a grant that is not revoked. `from` is an optional FROM clause.
@@ -295,7 +295,7 @@ pub(super) fn decision_binds(decision: &DecisionRow) -> [Bind<'_>; 13] {
         Bind::Text(&decision.partner_id),
         Bind::Text(&decision.correlation_id),
         Bind::Text(&decision.request_id),
-        Bind::Text("member-match"),
+        Bind::Text(decision.kind),
         Bind::Text(decision.outcome),
         Bind::OptText(decision.reason),
         Bind::OptText(decision.patient_id.as_deref()),

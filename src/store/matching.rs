@@ -12,6 +12,11 @@ pub use super::match_write::{
     DecisionRow, GrantRow, LedgerRow, LinkWrite, MatchRecord, Raced, ReviewToOpen, is_raced, record,
 };
 
+/// The kind of a decision on a member who was asked for alone.
+pub const MEMBER_MATCH: &str = "member-match";
+/// The kind of a decision on a member of a bulk match. It stays when the bulk job is gone.
+pub const BULK_MEMBER_MATCH: &str = "bulk-member-match";
+
 /// How many members one look-up describes.
 pub const NAMED: usize = 5;
 

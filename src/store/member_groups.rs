@@ -1,7 +1,7 @@
 //! Groups of members, which a bulk match made: the group, and its entries.
 //!
 //! A group belongs to its partner; every read names the partner. A group has entries before it has its own row: the row comes with the end of
-//! the match, and until then nobody is shown the entries.
+//! the match, and until then nobody is shown the entries. A group whose end has begun ([`super::group_ends`]) is shown to nobody either.
 
 use super::Db;
 use super::many::insert;
@@ -110,6 +110,7 @@ pub fn find(db: &mut Db, partner: &str, id: &str) -> Result<Option<MemberGroupRo
     Ok(member_group::table
         .find(id)
         .filter(member_group::partner_id.eq(partner))
+        .filter(member_group::ended_ms.is_null())
         .select(MemberGroupRow::as_select())
         .first(db)
         .optional()?)
@@ -122,6 +123,7 @@ pub fn find(db: &mut Db, partner: &str, id: &str) -> Result<Option<MemberGroupRo
 pub fn page(db: &mut Db, partner: &str, filter: &GroupFilter) -> Result<Vec<MemberGroupRow>, Failure> {
     let mut query = member_group::table
         .filter(member_group::partner_id.eq(partner))
+        .filter(member_group::ended_ms.is_null())
         .filter(member_group::id.gt(&filter.after))
         .order(member_group::id.asc())
         .limit(filter.limit)

@@ -4,6 +4,7 @@
 //! Nothing here uses the network (but the database) or knows HTTP.
 
 pub mod activations;
+pub mod alert_figures;
 mod alone;
 pub mod attachments;
 pub mod authorizations;
@@ -69,6 +70,7 @@ pub mod member_keys;
 pub mod member_stamps;
 pub mod members;
 pub mod migrate;
+pub mod month_rows;
 mod named;
 pub mod operator_tokens;
 pub mod ops_queries;
@@ -82,6 +84,7 @@ mod pool;
 mod pooler;
 pub mod readiness;
 pub mod received_twice;
+pub mod reconciliation;
 pub mod record_rows;
 pub mod release_rule;
 pub mod released_counts;
@@ -126,7 +129,7 @@ pub use alone::Alone;
 pub use connection::Db;
 pub use db::{Store, StoreOptions};
 pub use failure::{blames_content, failed_on_duplicate, is_duplicate};
-pub use file::{HeldPlace, hold, is_store};
+pub use file::{HeldPlace, hold, is_store, remove_folder};
 pub use owed::Owed;
 pub use pool::HANGING_MOST;
 pub use reserved::Reserved;

@@ -35,6 +35,8 @@ pub struct PartnerRow {
     pub jwks_url: Option<String>,
     /// How this server reaches the partner as a client of it, JSON.
     pub endpoint: Option<String>,
+    /// Whom to call there, JSON.
+    pub contacts: Option<String>,
     /// Version of the registration; counts changes from 1.
     pub version: i64,
     /// When it was added, UTC milliseconds.
@@ -141,6 +143,7 @@ pub fn replace(db: &mut Db, row: &PartnerRow) -> Result<bool, Failure> {
             partner::jwks.eq(row.jwks.as_deref()),
             partner::jwks_url.eq(row.jwks_url.as_deref()),
             partner::endpoint.eq(row.endpoint.as_deref()),
+            partner::contacts.eq(row.contacts.as_deref()),
             partner::version.eq(partner::version + 1),
             partner::updated_ms.eq(row.updated_ms),
         ))

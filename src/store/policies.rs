@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub const MATCHING: &str = "matching";
 /// The kind of policy that decides which source's value is shown for each attribute of a person.
 pub const SURVIVORSHIP: &str = "survivorship";
+/// How many hexadecimal digits of an id follow the name where a version is cited.
+pub const CITED_DIGITS: usize = 16;
 /// How many versions are listed at most.
 const LISTED: i64 = 1_000;
 /// How many versions a process caches: the active one, its shadow, and those of a switch.
@@ -35,6 +37,13 @@ pub struct VersionRow {
     pub body: String,
     /// When it was added, UTC milliseconds.
     pub added_ms: i64,
+}
+
+impl VersionRow {
+    /// As what entries cite a version that is cited by its name and its id.
+    pub fn cited(&self) -> String {
+        format!("{}-{}", self.name, self.id.get(..CITED_DIGITS).unwrap_or(&self.id))
+    }
 }
 
 /// Which version of a kind runs as a shadow, and which was active before acts had scopes.

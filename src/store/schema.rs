@@ -48,6 +48,7 @@ diesel::table! {
         version -> BigInt,
         created_ms -> BigInt,
         updated_ms -> BigInt,
+        contacts -> Nullable<Text>,
     }
 }
 

@@ -5,7 +5,8 @@
 //! When the queue is full, the line is dropped and counted. On a full disk, the thread keeps the lines and tries again; when the reader of
 //! a pipe has gone, the queued lines are lost. When lines can be written again, `on_lost` is called with the number of lost lines.
 
-use super::metrics as families;
+use super::{metrics as families, signs};
+use crate::clock::Clock;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -202,6 +203,7 @@ fn comes_back(error: &io::Error) -> bool {
 
 fn dropped(lines: u64) {
     metrics::counter!(families::LOG_DROPPED).increment(lines);
+    signs::LOG_LOST.add(Clock::System.now_ms(), lines);
 }
 
 /// The lines that the thread is writing.

@@ -3,6 +3,8 @@
 //! Label values are only words of this program (routes, codes, fixed words), so that the number of series is bounded. Partners, members and
 //! text from callers never become labels.
 
+use super::signs;
+
 /// What a family measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
@@ -108,6 +110,11 @@ pub const JOBS_LATE: &str = "causeway_jobs_late_seconds";
 
 /// What asking a witness of the ledger came to.
 pub const WITNESS: &str = "causeway_ledger_witness_total";
+
+/// What raises an alert.
+pub const ALERTS: &str = "causeway_alerts_raised";
+/// When TLS files end.
+pub const TLS_ENDS: &str = "causeway_tls_expires_timestamp_seconds";
 
 /// Upper bounds of the buckets of [`SECONDS`].
 pub const BUCKETS: &[f64] = &[
@@ -351,6 +358,18 @@ pub const FAMILIES: &[MetricFamily] = {
                 Words(&["confirmed", "unreachable", "refused", "contradicted"]),
             )],
             "Checkpoints of the ledger sent to witnesses, by what came of it; `contradicted` needs a person at once.",
+        ),
+        family(
+            ALERTS,
+            Gauge,
+            &[("alert", Words(signs::ALERT_CODES))],
+            "How much raises each built-in alert, as of the last minute: partners, jobs, exchanges or files; 0 while it is quiet.",
+        ),
+        family(
+            TLS_ENDS,
+            Gauge,
+            &[("file", Words(signs::TLS_FILES))],
+            "When the first of these TLS files expires, in seconds since 1970: certificates, authorities of clients, revocation lists.",
         ),
         family(
             "process_cpu_seconds_total",

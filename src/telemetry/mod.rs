@@ -10,5 +10,6 @@ mod log_queue;
 mod log_text;
 pub mod metrics;
 pub mod process;
+pub mod signs;
 
 pub use correlation::Correlation;

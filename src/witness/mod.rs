@@ -7,6 +7,7 @@
 pub mod desk;
 pub mod files;
 mod reply;
+pub mod runbook;
 pub mod send;
 pub mod server;
 pub mod submission;

@@ -35,8 +35,9 @@ fn add_groups(payer: &TestPayer) {
     let rows = "INSERT INTO bulk_job (id, kind, partner_id, state, correlation_id, request_url, request_json, created_ms, updated_ms, \
                   transaction_ms, deadline_ms, expires_ms, pieces, pieces_done) \
                 VALUES ('big', 'match', 'new-payer', 'done', 'c', 'u', '{}', 1, 1, 1, 4102444800000, 4102444800000, 1, 1); \
-                INSERT INTO member_group VALUES ('big-consentconstraint', 'new-payer', 'consentconstraint', 'big', 1, 1); \
-                INSERT INTO member_group VALUES ('big-nomatch', 'new-payer', 'nomatch', 'big', 1, 1)";
+                INSERT INTO member_group (id, partner_id, code, job_id, match_ms, updated_ms) \
+                VALUES ('big-consentconstraint', 'new-payer', 'consentconstraint', 'big', 1, 1), \
+                ('big-nomatch', 'new-payer', 'nomatch', 'big', 1, 1)";
     db.batch_execute(rows).expect("groups");
     for (code, count) in [("consentconstraint", MEMBERS), ("nomatch", 1)] {
         let sql = format!(

@@ -234,6 +234,11 @@ const DEFECTS: &[Planted] = &[
         found: &[("rebuild", "decision", "its policy version is not what the entry")],
     },
     Planted {
+        change: "UPDATE decision SET detail = detail || ' '",
+        back: "UPDATE decision SET detail = substr(detail, 1, length(detail) - 1)",
+        found: &[("rebuild", "decision", "its record is not what the entry")],
+    },
+    Planted {
         change: "UPDATE decision SET patient_id = 'x' || patient_id WHERE patient_id IS NOT NULL",
         back: "UPDATE decision SET patient_id = substr(patient_id, 2) WHERE patient_id IS NOT NULL",
         found: &[

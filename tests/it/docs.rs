@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Folders whose paths a page may name; what begins otherwise is a path on somebody's machine.
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     "src/",
     "tests/",
     "docs/",
@@ -17,6 +17,7 @@ const FOLDERS: [&str; 9] = [
     "conformance/",
     ".ci/",
     "packaging/",
+    "deploy/",
 ];
 
 #[test]

@@ -55,18 +55,25 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/partners", &["admin"]),
     ("GET", "/ops/v1/policies", &["admin"]),
     ("GET", "/ops/v1/policies/acts", &["admin"]),
+    ("GET", "/ops/v1/policies/replay", &["auditor", "admin"]),
+    ("GET", "/ops/v1/policies/compare", &["auditor", "admin"]),
+    ("POST", "/ops/v1/policies/import", &["admin"]),
     ("POST", "/ops/v1/policies/activate", &["admin"]),
     ("POST", "/ops/v1/policies/rollback", &["admin"]),
     ("POST", "/ops/v1/policies/acts/{id}/approve", &["admin"]),
     ("POST", "/ops/v1/policies/acts/{id}/withdraw", &["admin"]),
     ("GET", "/ops/v1/faults", ALL),
+    ("GET", "/ops/v1/runbook", ALL),
+    ("GET", "/ops/v1/runbook/{id}", ALL),
     ("GET", "/ops/v1/states", ALL),
+    ("GET", "/ops/v1/alerts", &["operator"]),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-runs", &["operator"]),
     ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges", &["operator"]),
     ("GET", "/ops/v1/exchanges/{id}", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/reconciliation", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges/{id}/cancel", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/replay", &["operator"]),
     ("POST", "/ops/v1/exchanges/{id}/supersede", &["operator"]),
@@ -222,12 +229,16 @@ impl Scene {
             path if path.starts_with("/members/") => self.patient.clone(),
             path if path.starts_with("/reviews/") => self.review.clone(),
             path if path.starts_with("/fhir/AuditEvent/") => self.entry.clone(),
+            path if path.starts_with("/runbook/") => Fault::StoreUnavailable.code().to_owned(),
             _ => "nobody".to_owned(),
         };
         let path = route.path.replace("{id:.+}", &own).replace("{id}", &own);
-        match route.path.ends_with("/disclosures") {
-            true => format!("{path}?member={}", self.patient),
-            false => path,
+        match route.path {
+            "/ops/v1/disclosures" => format!("{path}?member={}", self.patient),
+            "/ops/v1/policies/replay" => format!("{path}?id={}&version=balanced", id("decision_id")),
+            "/ops/v1/policies/compare" => format!("{path}?version=balanced&last=5"),
+            "/ops/v1/reconciliation" => format!("{path}?partner=new-payer"),
+            _ => path,
         }
     }
 

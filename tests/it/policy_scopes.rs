@@ -72,6 +72,7 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
             "consent",
             "retry",
             "escalation",
+            "retention",
             "error-texts",
             "dialects"
         ],
@@ -249,4 +250,82 @@ async fn acts_at_the_operations_side_are_for_admins_and_are_those_of_the_command
     let listed = desk.get("policies?kind=escalation").await.json();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(payer.count("policy_activation"), 2);
+}
+
+#[tokio::test]
+async fn a_version_comes_over_http_is_replayed_and_compared_there_and_a_wrong_one_changes_nothing() {
+    let (payer, client) = TestPayer::start(6);
+    let token = client.token(ALL_SCOPES).await;
+    asked(&client, &token, &payer, 4).await.assert_status(200);
+    let (admin, auditor) = (Desk::of(&payer, &client, "admin"), Desk::of(&payer, &client, "auditor"));
+    let strict = strict(&payer);
+    let new = |text: &str| json!({"kind": "matching", "name": "strict", "text": text, "reason": "a test"});
+    auditor
+        .post("policies/import", &new(&strict))
+        .await
+        .assert_outcome(Fault::RoleMissing);
+    let versions = payer.count("policy_version");
+    let odd = format!("{strict}\nunknown = 1");
+    admin
+        .post("policies/import", &new(&odd))
+        .await
+        .assert_outcome(Fault::PolicyInvalid);
+    let fixed = json!({"kind": "release", "name": "ours", "text": "x", "reason": "a test"});
+    admin
+        .post("policies/import", &fixed)
+        .await
+        .assert_outcome(Fault::PolicyFixed);
+    for (key, value) in [("kind", "weather"), ("point", "wild"), ("reason", "")] {
+        let mut body = new(&strict);
+        body[key] = value.into();
+        let refused = admin.post("policies/import", &body).await;
+        refused.assert_outcome(Fault::ParameterInvalid);
+    }
+    let long = new(&"#".repeat(1 << 20));
+    admin
+        .post("policies/import", &long)
+        .await
+        .assert_outcome(Fault::TooLarge);
+    assert_eq!(payer.count("policy_version"), versions, "nothing was added");
+
+    let done = admin.post("policies/import", &new(&strict)).await;
+    done.assert_status(200);
+    let item = done.json();
+    assert_eq!((&item["name"], &item["state"]), (&"strict".into(), &"idle".into()));
+    assert_eq!(payer.count("policy_version"), versions + 1);
+
+    let decisions = payer.json_command(&["match", "list"]);
+    let id = decisions[0]["id"].as_str().expect("an id");
+    let path = format!("policies/replay?id={id}&version=strict");
+    let looks = || payer.count("ledger_entry WHERE action = 'operator.viewed'");
+    let before = looks();
+    let told = payer.json_command(&["policy", "replay", id, "--version", "strict"]);
+    let summed = payer.json_command(&["policy", "compare", "strict", "--last", "5"]);
+    assert_eq!(
+        (&told["would"], &summed["different"]),
+        (&"review".into(), &1.into()),
+        "{told}"
+    );
+    let before_desks = looks();
+    assert_eq!(before_desks - before, 2, "each command is a look");
+    for desk in [&admin, &auditor] {
+        assert_eq!(desk.get(&path).await.json(), told, "as the command tells it");
+        let sum = desk.get("policies/compare?version=strict&last=5").await.json();
+        assert_eq!(sum, summed);
+    }
+    for (path, fault) in [
+        ("replay?version=strict".to_owned(), Fault::ParameterInvalid),
+        (format!("replay?id={id}"), Fault::ParameterInvalid),
+        ("replay?id=nobody&version=strict".to_owned(), Fault::NotFound),
+        (format!("replay?id={id}&version=nothing"), Fault::PolicyUnknown),
+        ("compare?version=strict&last=201".to_owned(), Fault::ParameterInvalid),
+        (
+            "compare?version=strict&partner=nobody".to_owned(),
+            Fault::PartnerUnknown,
+        ),
+    ] {
+        auditor.get(&format!("policies/{path}")).await.assert_outcome(fault);
+    }
+    let seen = looks() - before_desks;
+    assert_eq!(seen, 4, "each look is an entry, and what is refused shows nothing");
 }

@@ -74,3 +74,30 @@ fn t_e01_a_server_that_others_reach_takes_no_address_of_this_machine() {
     );
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn contacts_are_shown_and_a_wrong_one_is_refused_by_its_field() {
+    let (payer, _) = TestPayer::prepare(1);
+    let inline = "jwks_file = \"new-payer-jwks.json\"";
+    // The mark of the endpoint's end becomes a comment.
+    let with = |email: &str| {
+        format!(
+            "{GOOD}\"\n[contacts]\nsecurity = {{ name = \"Desk\", email = \"{email}\", phone = \"+1 555 0101\" }}\n# \""
+        )
+    };
+    let (code, said) = registered(&payer, &["add"], inline, &with("no address"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("OP-004") && said.contains("contacts.security.email"),
+        "{said}"
+    );
+    let (code, said) = registered(&payer, &["add"], inline, &with("desk@third-payer.example"));
+    assert_eq!(code, Some(0), "{said}");
+    let contacts = payer.json_command(&["partner", "show", "third-payer"])["contacts"].clone();
+    assert_eq!(
+        (&contacts["security"]["email"], &contacts["privacy"]),
+        (&Value::from("desk@third-payer.example"), &Value::Null)
+    );
+    let other = payer.json_command(&["partner", "show", "new-payer"]);
+    assert_eq!(other["contacts"], Value::Null);
+}

@@ -2,6 +2,7 @@
 
 use super::archive::{ArchiveDefect, PackedFile, unpack};
 use super::manifest::{CHECKPOINT, ENTRIES, ListedFile, MANIFEST, PacketManifest, SCHEMA, SIGNED, demand_signed};
+use super::opened::{OPENED, demand_opened};
 use super::proofs::{TlogProof, proof_path};
 use crate::audit::cosignature::WitnessKey;
 use crate::audit::note::{Checkpoint, LogKey, NoteDefect};
@@ -20,6 +21,8 @@ pub struct PacketVerdict {
     pub origin: String,
     /// How many entries the packet has.
     pub entries: u64,
+    /// How many values of its entries it opens; none when it was not asked for with them.
+    pub opened: Option<u64>,
     /// How many files its manifest lists.
     pub files: u64,
     /// How many entries the checkpoint covers.
@@ -93,6 +96,7 @@ pub fn verify_packet(
         result: LedgerResult::Ok,
         origin: key.name.clone(),
         entries: 0,
+        opened: None,
         files: 0,
         checkpoint: None,
         root: None,
@@ -131,12 +135,15 @@ fn look(
     if (told.size, told.root.as_str()) != (signed.size, hex(&signed.root).as_str()) || manifest.origin != key.name {
         return Err(Wrong::tampered("the manifest names another checkpoint than the packet has").in_file(MANIFEST));
     }
-    verdict.entries = proved(files, &signed, note)?;
+    let entries = proved(files, &signed, note)?;
+    verdict.entries = entries.len() as u64;
     if verdict.entries != manifest.entries {
         return Err(
             Wrong::tampered("the packet has another number of entries than its manifest says").in_file(ENTRIES),
         );
     }
+    opened(files, manifest.opened, &entries)?;
+    verdict.opened = manifest.opened;
     if let Some(against) = against {
         compare(&signed, against)?;
     }
@@ -222,15 +229,15 @@ fn text_of(file: &PackedFile) -> Result<&str, Wrong> {
         .map_err(|_| Wrong::tampered(format!("{} is not text", file.path)).in_file(&file.path))
 }
 
-/// Checks that each entry has a proof, and each proof an entry. Returns how many entries there are.
-fn proved(files: &[PackedFile], signed: &Checkpoint, note: &str) -> Result<u64, Wrong> {
+/// Checks that each entry has a proof, and each proof an entry. Returns the entries with their indexes.
+fn proved<'f>(files: &'f [PackedFile], signed: &Checkpoint, note: &str) -> Result<Vec<(u64, &'f [u8])>, Wrong> {
     let entries = find(files, ENTRIES)?;
-    let mut lines: Vec<&[u8]> = entries.bytes.split(|byte| *byte == b'\n').collect();
+    let mut lines: Vec<&'f [u8]> = entries.bytes.split(|byte| *byte == b'\n').collect();
     if lines.pop() != Some(b"") {
         return Err(Wrong::incomplete("the last entry is cut off").in_file(ENTRIES));
     }
     let proofs: Vec<&PackedFile> = files.iter().filter(|file| file.path.starts_with("proofs/")).collect();
-    let mut last = None;
+    let mut found: Vec<(u64, &'f [u8])> = Vec::new();
     for (place, line) in lines.iter().enumerate() {
         let Some(file) = proofs.get(place) else {
             return Err(Wrong::incomplete(format!("entry {} of the packet has no proof", place + 1)).in_file(ENTRIES));
@@ -238,7 +245,7 @@ fn proved(files: &[PackedFile], signed: &Checkpoint, note: &str) -> Result<u64, 
         let wrong = |why: &str| Wrong::tampered(format!("{}: {why}", file.path)).in_file(&file.path);
         let read = TlogProof::read(text_of(file)?).ok_or_else(|| wrong("it is no proof"))?;
         let index = read.index;
-        if file.path != proof_path(index) || last.is_some_and(|last| index <= last) {
+        if file.path != proof_path(index) || found.last().is_some_and(|(last, _)| index <= *last) {
             return Err(wrong("its index is not in its place").at(index));
         }
         if read.checkpoint != note {
@@ -247,12 +254,27 @@ fn proved(files: &[PackedFile], signed: &Checkpoint, note: &str) -> Result<u64, 
         if !proof::includes(&signed.root, signed.size, index, &leaf_hash(line), &read.path) {
             return Err(wrong("the ledger does not have this entry in this place").at(index));
         }
-        last = Some(index);
+        found.push((index, *line));
     }
     match proofs.get(lines.len()) {
         Some(more) => Err(Wrong::tampered(format!("{} proves no entry of the packet", more.path)).in_file(&more.path)),
-        None => Ok(lines.len() as u64),
+        None => Ok(found),
     }
+}
+
+/// Checks that each value that the packet opens is the one to which its entry is committed.
+fn opened(files: &[PackedFile], expected: Option<u64>, entries: &[(u64, &[u8])]) -> Result<(), Wrong> {
+    let Some(expected) = expected else {
+        return match files.iter().any(|file| file.path == OPENED) {
+            true => Err(Wrong::tampered("the manifest does not say that values are opened").in_file(OPENED)),
+            false => Ok(()),
+        };
+    };
+    let text = text_of(find(files, OPENED)?)?;
+    demand_opened(text, expected, entries).map_err(|defect| Wrong {
+        index: defect.index,
+        ..Wrong::tampered(defect.why).in_file(OPENED)
+    })
 }
 
 /// Compares the checkpoint with one that was kept elsewhere. Only one of the same size can be compared without the rest of the ledger.

@@ -36,6 +36,9 @@ pub struct PacketManifest {
     pub as_of: String,
     /// How many entries it has.
     pub entries: u64,
+    /// How many values of its entries it opens; none when it was not asked for with them.
+    #[serde(default)]
+    pub opened: Option<u64>,
     /// Its files in their order, but for the manifest and its signature.
     pub files: Vec<ListedFile>,
 }

@@ -169,6 +169,7 @@ impl StoryTeller {
                 reason: Some(fault.code),
             };
             row.reason = Some(fault.code.to_owned());
+            judged.decided = Some(row.detail.clone());
             self.tell(&judged, batch);
             batch.decisions.push(row);
             return None;
@@ -182,6 +183,7 @@ impl StoryTeller {
         judged.object = Some(of_member(&member.patient_id));
         judged.outcome.http = Some(200);
         judged.consent = Some(note.clone());
+        judged.decided = Some(detail(true).to_owned());
         self.tell(&judged, batch);
         let mut recorded = LedgerEvent::new(Action::ConsentRecorded, actor.clone(), asked);
         recorded.object = Some(Object {

@@ -11,8 +11,8 @@ pub(super) const FETCHING: &str = "fetching";
 /// The record came, and the member's exchange has it.
 pub(super) const RECEIVED: &str = "received";
 /// The partner's answer ended the run's work for the member: no match, or a consent that is not honored.
-pub(super) const ANSWERED: &str = "answered";
+pub const ANSWERED: &str = "answered";
 /// The member's exchange goes on alone.
-pub(super) const ALONE: &str = "alone";
+pub const ALONE: &str = "alone";
 /// The member's exchange had ended, or was not permitted any more.
-pub(super) const LEFT: &str = "left";
+pub const LEFT: &str = "left";

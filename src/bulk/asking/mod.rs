@@ -28,4 +28,5 @@ mod wire;
 pub use cancel::cancel_run;
 pub use gather::{close, gather};
 pub use kind::{ASK, failpoints};
+pub use members::{ALONE, ANSWERED, LEFT};
 pub use step::AskInBulk;

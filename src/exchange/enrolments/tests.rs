@@ -1,6 +1,5 @@
 //! Files of enrollments: both forms, what each row needs, and limits of lines and rows.
 
-use super::file::LINE_BYTES;
 use super::*;
 
 fn rows(text: &[u8]) -> Vec<(u64, Result<EnrolmentFields, Fault>)> {

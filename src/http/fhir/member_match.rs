@@ -9,7 +9,7 @@ use crate::http::reply::{FHIR_JSON, HttpFailure};
 use crate::http::state::App;
 use crate::http::{answer_slot, body};
 use crate::member_match::{self, MatchRequest};
-use crate::telemetry::metrics as families;
+use crate::telemetry::{metrics as families, signs};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ pub async fn post(
     let asked = Instant::now();
     let answered = Box::pin(member_match::respond(&app.ctx, &authorised.caller, wanted)).await;
     answer_slot::release(asked, app.config.policy.answer_slot, app.round_trip()).await;
-    count(&answered);
+    count(&answered, app.ctx.clock.now_ms());
     let answer = answered?;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
@@ -71,7 +71,8 @@ pub async fn post(
     Ok(response.body(answer.body))
 }
 
-fn count(answered: &Result<member_match::MatchAnswer, Failure>) {
+/// Counts an answer that was given at `now_ms` (UTC milliseconds).
+fn count(answered: &Result<member_match::MatchAnswer, Failure>, now_ms: i64) {
     let outcome = match answered {
         Ok(answer) if answer.replayed => "replayed",
         Ok(_) => "matched",
@@ -84,4 +85,8 @@ fn count(answered: &Result<member_match::MatchAnswer, Failure>) {
         },
     };
     metrics::counter!(families::MATCHES, "outcome" => outcome).increment(1);
+    signs::ANSWERED.add(now_ms, 1);
+    if outcome == "replayed" {
+        signs::REPEATED.add(now_ms, 1);
+    }
 }

@@ -150,6 +150,7 @@ pub(super) const RETENTION: Asks = Asks::Roles(&[
     (Role::Admin, Sees::Yes),
 ]);
 pub(super) const HOLDS: Asks = Asks::Roles(&[(Role::Auditor, Sees::Ids), (Role::Admin, Sees::States)]);
+pub(super) const POLICY_LOOKS: Asks = Asks::Roles(&[(Role::Auditor, Sees::Levels), (Role::Admin, Sees::Levels)]);
 pub(super) const EVERY_ROLE: Asks = Asks::Roles(&[
     (Role::Support, Sees::Yes),
     (Role::Operator, Sees::Yes),

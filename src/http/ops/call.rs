@@ -37,12 +37,18 @@ pub enum OpsCall {
     Partners,
     Policies,
     PolicyActs,
+    PolicyReplay,
+    PolicyCompare,
+    PolicyImport,
     PolicyActivate,
     PolicyRollback,
     PolicyApprove,
     PolicyWithdraw,
     Faults,
+    Runbook,
+    RunbookEntry,
     States,
+    Alerts,
     Jobs,
     BulkJobs,
     BulkRuns,
@@ -55,13 +61,27 @@ pub enum OpsCall {
     ExchangePause,
     ExchangeClose,
     ExchangeRetract,
+    Reconciliation,
     Retention,
     Holds,
     HoldPlace,
     HoldRelease,
 }
 
+/// Largest body, in bytes.
+const BODY_BYTES: usize = 16_384;
+/// Largest body with the text of a policy, in bytes.
+const TEXT_BODY_BYTES: usize = 1 << 20;
+
 impl OpsCall {
+    /// Largest body, in bytes.
+    pub const fn body_bytes(self) -> usize {
+        match self {
+            OpsCall::PolicyImport => TEXT_BODY_BYTES,
+            _ => BODY_BYTES,
+        }
+    }
+
     /// The HTTP status of an answer that went well: 202 where the work goes on after it.
     pub const fn status(self) -> u16 {
         match self {

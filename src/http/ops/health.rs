@@ -3,8 +3,9 @@
 use crate::audit::ledger;
 use crate::http::routes;
 use crate::http::state::App;
+use crate::ops::alerts;
 use crate::store::{DiskRoom, readiness};
-use crate::telemetry::{exposition, metrics as families, process};
+use crate::telemetry::{exposition, metrics as families, process, signs};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -23,6 +24,7 @@ pub fn install_metrics() {
         paths.sort_unstable();
         paths.dedup();
         exposition::begin(&paths);
+        alerts::begin();
         Some(handle)
     });
 }
@@ -65,6 +67,7 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
 
 /// `GET /metrics` in the Prometheus text format. It answers without a store too; then the store's size is left out.
 pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
+    signs::scraped(app.ctx.clock.now_ms());
     metrics::counter!(families::STATEMENTS).absolute(app.ctx.store.statements());
     metrics::counter!(families::COMMITS).absolute(app.ctx.store.commits());
     let mut text = METRICS
@@ -76,6 +79,9 @@ pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
         let parts = [("database", size.database as f64), ("write-ahead-log", size.log as f64)];
         exposition::measured(families::STORE_BYTES, &parts, &mut text);
     }
+    let ends = signs::tls_ends().unwrap_or_default();
+    let ends: Vec<(&str, f64)> = ends.iter().map(|(file, end_s)| (*file, *end_s as f64)).collect();
+    exposition::measured(families::TLS_ENDS, &ends, &mut text);
     let free = app.ctx.store.free_bytes().unwrap_or(0);
     exposition::measured(families::FREE_BYTES, &[("", free as f64)], &mut text);
     let room = app.ctx.store.room();

@@ -10,10 +10,13 @@ use crate::error::{Failure, Fault};
 use crate::evidence::asks;
 use crate::evidence::scope::{EXCHANGE, PacketAsked, exchange};
 use crate::ops::packets::{self, PacketItem};
+use crate::security::Role;
 use crate::store::evidence::{PacketRow, newest};
 use actix_web::web::Bytes;
 
 const WHAT: &str = "evidence";
+/// The role that sees values of a person, which whoever asks for or fetches a packet with them has beside that of the route.
+const SEES_VALUES: Role = Role::Reviewer;
 
 /// `GET /ops/v1/packets`.
 pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
@@ -26,6 +29,9 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `POST /ops/v1/packets`: answers with the packet, which is made in the background.
 pub(super) async fn ask(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let wanted: PacketAsked = asked.body()?;
+    if wanted.with_phi {
+        asked.demand(SEES_VALUES).await?;
+    }
     let by = WithdrawnBy::new(
         asked.operator.name.clone(),
         asked.role.name(),
@@ -76,7 +82,13 @@ async fn bytes(asked: &OpsRequest, found: Result<PacketRow, Failure>) -> Result<
         kind: "EvidencePacket",
         id: row.id.clone(),
     });
-    asked.show(WHAT, object).await?;
+    if let Ok(row) = &found
+        && row.with_phi != 0
+    {
+        asked.demand(SEES_VALUES).await?;
+        asks::demand_second(&asked.app.ctx, row, &asked.operator.name)?;
+    }
+    asked.show(found.as_ref().map_or(WHAT, asks::look_at), object).await?;
     let row = found?;
     let store = &asked.app.ctx.store;
     let found = store.read_apart(move |db| asks::content(db, &row)).await?;

@@ -8,23 +8,60 @@ use crate::consent::REASON_MAX;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::when::instant_ms;
+use crate::identity::Point;
 use crate::ids::is_one_line;
 use crate::ops::Whole;
 use crate::ops::policies::{self, activated};
 use crate::ops::policy_kinds::KINDS;
-use crate::policy::{self, Activated, ActivationWish, PolicyHand, PolicyKind};
+use crate::policy::{self, Activated, ActivationWish, NewVersion, PolicyHand, PolicyKind};
 use actix_web::web;
 use serde::Deserialize;
 
 /// `GET /ops/v1/policies/acts`.
 pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
-    let kind = match asked.query.text("kind") {
-        Some(text) => Some(kind_of(&text)?),
-        None => None,
-    };
+    let kind = kind_asked(asked)?;
     let now_ms = asked.app.ctx.clock.now_ms();
     let items = asked.read(move |db| policies::acts(db, kind, now_ms)).await?;
     JsonBody::of(&Whole::from(items))
+}
+
+/// A new version.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Imported {
+    kind: String,
+    name: String,
+    text: String,
+    /// The operating point of a matching policy whose text names none.
+    point: Option<String>,
+    reason: String,
+}
+
+/// `POST /ops/v1/policies/import`.
+pub(super) async fn import(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let body: Imported = asked.body()?;
+    let kind = kind_of(&body.kind)?;
+    let point = match body.point.as_deref() {
+        None => None,
+        Some("safe") => Some(Point::Safe),
+        Some("balanced") => Some(Point::Balanced),
+        Some(_) => return Err(Failure::new(Fault::ParameterInvalid).at("point")),
+    };
+    let hand = hand(asked, body.reason)?;
+    let (ctx, name, text) = (asked.app.ctx.clone(), body.name, body.text);
+    let work = move || {
+        let new = NewVersion {
+            kind,
+            text: &text,
+            name: &name,
+            point,
+        };
+        policy::import(&ctx, KINDS, &new, &hand)
+    };
+    let version = web::block(work)
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))??;
+    JsonBody::of(&policies::item(&version))
 }
 
 /// What puts a version in force.
@@ -130,6 +167,11 @@ fn hand(asked: &OpsRequest, reason: String) -> Result<PolicyHand, Failure> {
         role: asked.role.name(),
         holder: Some(asked.operator.clone()),
     })
+}
+
+/// The kind that the parameter names.
+pub(super) fn kind_asked(asked: &OpsRequest) -> Result<Option<PolicyKind>, Failure> {
+    asked.query.text("kind").as_deref().map(kind_of).transpose()
 }
 
 fn kind_of(text: &str) -> Result<PolicyKind, Failure> {

@@ -5,8 +5,8 @@ use super::request::{JsonBody, OpsRequest};
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
 use super::{
-    accounts, audit_events, decisions, exchanges, health, packets, policy_acts, registries, retention, reviews, rights,
-    table,
+    accounts, audit_events, decisions, exchanges, health, packets, policy_acts, policy_looks, reconciliation,
+    registries, retention, reviews, rights, table,
 };
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
@@ -17,9 +17,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route as ActixRoute};
-
-/// Largest body.
-const BODY_BYTES: usize = 16_384;
 
 /// Registers every route; other methods on a known path get 405 with `Allow`.
 pub fn configure(service: &mut ServiceConfig) {
@@ -53,7 +50,7 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
     let noted = request.clone();
     let answered = async {
         let body = match route.body {
-            Some(_) => body::any(&request, payload, BODY_BYTES).await?,
+            Some(_) => body::any(&request, payload, route.call.body_bytes()).await?,
             None => Bytes::new(),
         };
         let asked = OpsRequest::admit(route, request, app.clone(), body).await?;
@@ -124,12 +121,18 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::Partners => registries::partners(asked).await,
         OpsCall::Policies => registries::policies(asked).await,
         OpsCall::PolicyActs => policy_acts::list(asked).await,
+        OpsCall::PolicyReplay => policy_looks::replay(asked).await,
+        OpsCall::PolicyCompare => policy_looks::compare(asked).await,
+        OpsCall::PolicyImport => policy_acts::import(asked).await,
         OpsCall::PolicyActivate => policy_acts::activate(asked).await,
         OpsCall::PolicyRollback => policy_acts::roll_back(asked).await,
         OpsCall::PolicyApprove => policy_acts::approve(asked).await,
         OpsCall::PolicyWithdraw => policy_acts::withdraw(asked).await,
         OpsCall::Faults => registries::faults(),
+        OpsCall::Runbook => registries::runbook(asked),
+        OpsCall::RunbookEntry => registries::runbook_entry(asked),
         OpsCall::States => exchanges::state_tables(),
+        OpsCall::Alerts => registries::alerts(asked).await,
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
         OpsCall::BulkRuns => registries::bulk_runs(asked).await,
@@ -142,6 +145,7 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::ExchangePause => exchanges::do_act(asked, ExchangeAct::Pause).await,
         OpsCall::ExchangeClose => exchanges::do_act(asked, ExchangeAct::Close).await,
         OpsCall::ExchangeRetract => exchanges::do_act(asked, ExchangeAct::Retract).await,
+        OpsCall::Reconciliation => reconciliation::list(asked).await,
         OpsCall::Retention => retention::whole(asked).await,
         OpsCall::Holds => retention::holds(asked).await,
         OpsCall::HoldPlace => retention::place(asked).await,

@@ -1,11 +1,13 @@
-//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no member.
+//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/runbook`, `/alerts`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no
+//! member.
 
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::controls::register;
-use crate::error::{Failure, Fault};
-use crate::ops::{Whole, bulk, bulk_runs, faults, jobs, partners, policies};
+use crate::error::{Failure, Fault, RunbookAbout};
+use crate::ops::{Whole, alerts, bulk, bulk_runs, faults, jobs, partners, policies};
 use crate::policy::PolicyKind;
+use crate::runbook;
 
 /// `GET /ops/v1/partners`.
 pub(super) async fn partners(asked: &OpsRequest) -> Result<JsonBody, Failure> {
@@ -35,6 +37,30 @@ pub(super) async fn policies(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/faults`.
 pub(super) fn faults() -> Result<JsonBody, Failure> {
     JsonBody::of(&Whole::from(faults::table()))
+}
+
+/// `GET /ops/v1/runbook`.
+pub(super) fn runbook(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let about = match asked.query.text("about") {
+        Some(text) => {
+            let known = RunbookAbout::parse(&text);
+            Some(known.ok_or_else(|| Failure::new(Fault::ParameterInvalid).at("about"))?)
+        }
+        None => None,
+    };
+    JsonBody::of(&Whole::from(runbook::list(about)))
+}
+
+/// `GET /ops/v1/runbook/{code}`.
+pub(super) fn runbook_entry(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    JsonBody::of(&runbook::find(&asked.path_id()?, Fault::NotFound)?)
+}
+
+/// `GET /ops/v1/alerts`.
+pub(super) async fn alerts(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let now_ms = asked.app.ctx.clock.now_ms();
+    let items = asked.read(move |db| alerts::items(db, now_ms)).await?;
+    JsonBody::of(&Whole::from(items))
 }
 
 /// `GET /ops/v1/jobs`.

@@ -34,6 +34,7 @@ pub(super) struct SeenRole(pub(super) String);
 
 /// A request that may be answered.
 pub(super) struct OpsRequest {
+    route: &'static OpsRoute,
     pub(super) request: HttpRequest,
     pub(super) app: Data<App>,
     /// Who asks.
@@ -89,6 +90,7 @@ impl OpsRequest {
         let query = Query::of(&request, route.parameters)?;
         let reason = reason_of(&request, route.needs_reason(sees))?;
         Ok(OpsRequest {
+            route,
             request,
             app,
             operator,
@@ -100,6 +102,17 @@ impl OpsRequest {
             body,
             members: route.body.unwrap_or_default(),
         })
+    }
+
+    /// Lets on only who has this role too, for what the role of the route alone is not shown. Who has not is in the ledger.
+    ///
+    /// # Errors
+    /// [`Fault::RoleMissing`].
+    pub(super) async fn demand(&self, role: Role) -> Result<(), Failure> {
+        if self.operator.roles.iter().any(|one| one == role) {
+            return Ok(());
+        }
+        Err(refused(&self.app, self.route, &self.operator, &self.correlation()).await)
     }
 
     /// The ids of the request.

@@ -7,6 +7,7 @@ use super::admitted::{
     ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
     RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
+use super::policy_routes;
 use super::route::{act, get, list, post, reasoned, says_why};
 use actix_web::HttpRequest;
 
@@ -145,7 +146,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "/ops/v1/packets",
             PacketAsk,
             AUDITOR,
-            "a reason, and one of exchange, correlation, member, member_number, case, or from and to; if needed checkpoint,",
+            "a reason, and one of exchange, correlation, member, member_number, case, or from and to; if needed checkpoint, with_phi,",
             "Asks for an evidence packet (202)",
         ),
         get(
@@ -225,55 +226,25 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "Releases a legal hold; returns the hold",
         ),
         get("/ops/v1/partners", Partners, ADMIN, "The registered partners"),
-        list(
-            "/ops/v1/policies",
-            Policies,
-            ADMIN,
-            &["kind"],
-            "The versions of policies, or those of one kind",
-        ),
-        list(
-            "/ops/v1/policies/acts",
-            PolicyActs,
-            ADMIN,
-            &["kind"],
-            "Who put which version of a policy in force, for whom and when",
-        ),
-        reasoned(
-            "/ops/v1/policies/activate",
-            PolicyActivate,
-            ADMIN,
-            "version, reason, where they apply kind, partners, at,",
-            "Puts a version of a policy in force; returns the act",
-        ),
-        reasoned(
-            "/ops/v1/policies/rollback",
-            PolicyRollback,
-            ADMIN,
-            "kind, reason, where they apply partners,",
-            "Goes back to the version that decided before; returns the act",
-        ),
-        reasoned(
-            "/ops/v1/policies/acts/{id}/approve",
-            PolicyApprove,
-            ADMIN,
-            "a reason",
-            "Approves the act of another operator; returns the act",
-        ),
-        reasoned(
-            "/ops/v1/policies/acts/{id}/withdraw",
-            PolicyWithdraw,
-            ADMIN,
-            "a reason",
-            "Withdraws an act that does not decide yet; returns the act",
-        ),
+        policy_routes::LIST,
+        policy_routes::ACTS,
+        policy_routes::REPLAY,
+        policy_routes::COMPARE,
+        policy_routes::IMPORT,
+        policy_routes::ACTIVATE,
+        policy_routes::ROLL_BACK,
+        policy_routes::APPROVE,
+        policy_routes::WITHDRAW,
         get("/ops/v1/faults", Faults, EVERY_ROLE, "The table of faults"),
+        list("/ops/v1/runbook", Runbook, EVERY_ROLE, &["about"], "The runbook"),
+        get("/ops/v1/runbook/{id}", RunbookEntry, EVERY_ROLE, "One entry of it"),
         get(
             "/ops/v1/states",
             States,
             EVERY_ROLE,
             "States, moves and steps of an exchange",
         ),
+        get("/ops/v1/alerts", Alerts, OPERATOR, "The alerts, and which are raised"),
         list(
             "/ops/v1/jobs",
             Jobs,
@@ -316,6 +287,13 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             OPERATOR,
             "the fields of an enrollment (docs/operators/exchanges.md),",
             "Starts an exchange, under an Idempotency-Key (202)",
+        ),
+        list(
+            "/ops/v1/reconciliation",
+            Reconciliation,
+            TRACE,
+            &["partner", "from", "until", CURSOR],
+            "Exchanges with one partner as rows that it may have (`partner` is required)",
         ),
         get(
             "/ops/v1/exchanges/{id}",

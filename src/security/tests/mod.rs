@@ -163,6 +163,7 @@ fn partner_row(id: &str, key: &SigningKey) -> PartnerRow {
         jwks: Some(json!({ "keys": [key.public_jwk()] }).to_string()),
         jwks_url: None,
         endpoint: None,
+        contacts: None,
         version: 1,
         created_ms: NOW_MS,
         updated_ms: NOW_MS,

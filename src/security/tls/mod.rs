@@ -3,6 +3,7 @@
 //! Sessions are never resumed and early data is not accepted, so that every connection is checked by the current verifier (a resumed
 //! session is not verified again). Refused handshakes are logged here, because a TLS 1.3 client sees only a closed connection.
 
+mod ends;
 mod reload;
 mod revocation;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The server's TLS configuration, read from files that may change while the server runs.
 
-use super::provider;
 use super::revocation::{Lists, Revocations};
+use super::{ends, provider};
 use crate::config::Tls;
 use crate::error::{Failure, Fault};
 use crate::secret::{hex, sha256};
@@ -63,6 +63,10 @@ impl TlsFiles {
             .chain(&self.client_crl)
     }
 
+    fn tell_ends(&self) {
+        ends::tell(&self.certificate, &self.client_ca, &self.client_crl);
+    }
+
     /// The modification times and sizes of the files, by which a change is noticed without reading them.
     fn stamp(&self) -> Vec<Option<(SystemTime, u64)>> {
         let of = |path: &PathBuf| {
@@ -107,6 +111,7 @@ impl ServerTls {
                 grace_s,
             }))
         };
+        files.tell_ends();
         Ok(ServerTls(Arc::new(Inner {
             files,
             identity,
@@ -159,20 +164,26 @@ impl ServerTls {
 
     /// Reads the files again. A file that cannot be used is logged, and the old contents stay in force.
     pub fn reload(&self) {
-        match certified(&self.0.files) {
-            Ok(identity) => self.0.identity.0.store(Arc::new(identity)),
-            Err(failure) => kept(&failure),
-        }
-        if let Some(verifier) = &self.0.verifier {
-            match client_verifier(&self.0.files) {
-                Ok((inner, lists)) => {
-                    verifier.inner.store(Arc::new(inner));
-                    self.0.revocations.replace(lists);
-                }
-                Err(failure) => kept(&failure),
-            }
+        // What ends is told of the contents in force, so not of files that were kept out.
+        if self.takes_over() {
+            self.0.files.tell_ends();
         }
         tracing::info!("the TLS files were read again");
+    }
+
+    /// Puts the files in force, and returns whether all of them were.
+    pub(super) fn takes_over(&self) -> bool {
+        let identity = certified(&self.0.files).map(|identity| self.0.identity.0.store(Arc::new(identity)));
+        let verifier = match &self.0.verifier {
+            Some(verifier) => client_verifier(&self.0.files).map(|(inner, lists)| {
+                verifier.inner.store(Arc::new(inner));
+                self.0.revocations.replace(lists);
+            }),
+            None => Ok(()),
+        };
+        let failures: Vec<Failure> = [identity, verifier].into_iter().filter_map(Result::err).collect();
+        failures.iter().for_each(kept);
+        failures.is_empty()
     }
 
     /// Checks the files regularly until the task is aborted.

@@ -239,8 +239,10 @@ fn t_a03_an_outdated_list_is_used_for_its_grace_only() {
 fn changed_authorities_bite_and_broken_files_change_nothing() {
     let bed = Bed::new();
     let client = bed.ca.client(URI, bed.now_ms).expect("client");
+    assert!(bed.tls.takes_over());
     bed.put("ca.pem", "no certificate here, and of another length");
     assert!(bed.tls.reload_if_changed());
+    assert!(!bed.tls.takes_over(), "the ends on disk are not those in force");
     assert!(
         bed.enters(Some(&client)).is_ok(),
         "what cannot be used leaves the former in force"
@@ -254,6 +256,9 @@ fn changed_authorities_bite_and_broken_files_change_nothing() {
             .expect("list"),
     );
     bed.tls.reload_if_changed();
+    assert!(bed.tls.takes_over());
+    bed.put("server.pem", "no certificate");
+    assert!(!bed.tls.takes_over());
     assert!(bed.enters(Some(&client)).is_err());
     assert!(
         bed.enters(Some(&other.client(URI, bed.now_ms).expect("client")))

@@ -7,6 +7,9 @@ use crate::store::schema::job;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
+/// The repeated work that may stand in the queue with nobody to do it: its setting was taken away, and its row stays. It is never late.
+pub const OF_A_SETTING: &str = "ledger-witness";
+
 /// The state of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStanding {
@@ -14,7 +17,7 @@ pub struct QueueStanding {
     pub parked: i64,
     /// Age of the oldest parked job, in milliseconds.
     pub oldest_parked_ms: i64,
-    /// How long the job that was due first has been waiting, in milliseconds.
+    /// How long the job that was due first has been waiting, in milliseconds; that of [`OF_A_SETTING`] does not count.
     pub late_ms: i64,
 }
 
@@ -34,7 +37,7 @@ pub fn standing(db: &mut Db, now_ms: i64) -> Result<QueueStanding, Failure> {
     for priority in PRIORITIES {
         let due: Option<i64> = job::table
             .filter(waits().and(job::priority.eq(priority)))
-            .filter(job::due_ms.le(now_ms))
+            .filter(job::due_ms.le(now_ms).and(job::kind.ne(OF_A_SETTING)))
             .filter(job::lease_until_ms.is_null().or(job::lease_until_ms.le(now_ms)))
             .order((job::due_ms.asc(), job::id.asc()))
             .select(job::due_ms)

@@ -19,6 +19,7 @@ pub enum EvidenceKind {
     Decisions,
     Exchanges,
     Ledger,
+    Packets,
     Received,
     Reviews,
     Runs,
@@ -125,6 +126,13 @@ const LEDGER: &str = concat!(
      AND d.id = h.target AND (d.patient_id = t.subject OR d.consent_id = t.subject OR d.grant_id = t.subject \
      OR d.request_id = t.request_id OR (t.request_id IS NULL AND d.request_id = t.correlation_id)))",
 );
+const PACKETS: &str = concat!(
+    "SELECT t.id, t.made_ms FROM evidence_packet t WHERE t.id > ? AND t.id < ? AND t.made_ms < ? AND t.state = 'made'",
+    free!(exchange "t.subject"),
+    free!(member "m.patient_id" in "evidence_member m WHERE m.packet_id = t.id"),
+    " AND NOT EXISTS (SELECT 1 FROM retention_hold h, evidence_case_item i WHERE h.kind = 'exchange' AND h.released_ms IS NULL \
+     AND t.kind = 'case' AND i.case_id = t.subject AND i.item = h.target)",
+);
 const RECEIVED: &str = concat!(
     "SELECT t.exchange_id, t.updated_ms FROM ingest t WHERE t.exchange_id > ? AND t.exchange_id < ? AND t.updated_ms < ? \
      AND NOT EXISTS (SELECT 1 FROM exchange x WHERE x.id = t.exchange_id AND x.ended_ms IS NULL)",
@@ -152,6 +160,7 @@ impl EvidenceKind {
             EvidenceKind::Decisions => DECISIONS,
             EvidenceKind::Exchanges => EXCHANGES,
             EvidenceKind::Ledger => LEDGER,
+            EvidenceKind::Packets => PACKETS,
             EvidenceKind::Received => RECEIVED,
             EvidenceKind::Reviews => REVIEWS,
             EvidenceKind::Runs => RUNS,

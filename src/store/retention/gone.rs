@@ -4,6 +4,7 @@ use super::super::Db;
 use super::super::dynamic::{HeldValue, Sql};
 use super::super::evidence;
 use super::due::EvidenceKind;
+use super::holds;
 use crate::error::{Failure, Fault};
 use diesel::prelude::*;
 
@@ -24,6 +25,8 @@ const fn tables(kind: EvidenceKind) -> &'static [(&'static str, &'static str)] {
         ],
         // Entries stay: only what opens their commitments goes.
         EvidenceKind::Ledger => &[("operator_note", "entry_id")],
+        // What was asked for stays: only the bytes go, and whom they tell of.
+        EvidenceKind::Packets => &[],
         EvidenceKind::Received => &[
             ("ingest_piece", "exchange_id"),
             ("ingest_resource", "exchange_id"),
@@ -55,7 +58,8 @@ pub fn delete(db: &mut Db, kind: EvidenceKind, ids: &[String], before_ms: i64) -
         delete_opt_ins(db, ids, before_ms)?;
     }
     if kind == EvidenceKind::Ledger {
-        evidence::erase_told(db, ids)?;
+        let held = holds::packets(db)?;
+        evidence::erase_told(db, ids, &held)?;
         delete_shares(db, ids)?;
         delete_index(db, ids)?;
     }
@@ -65,8 +69,10 @@ pub fn delete(db: &mut Db, kind: EvidenceKind, ids: &[String], before_ms: i64) -
         sql.add(table).add(" WHERE ").add(column).add(" IN ");
         last = run(db, sql.list(values(ids)))?;
     }
-    if kind == EvidenceKind::Ledger {
-        last = open_no_more(db, ids)?;
+    match kind {
+        EvidenceKind::Ledger => last = open_no_more(db, ids)?,
+        EvidenceKind::Packets => last = evidence::expire(db, ids)?,
+        _ => {}
     }
     if last == ids.len() {
         Ok(())

@@ -1,9 +1,11 @@
 //! The rows of legal holds. A hold is placed and released, never deleted; an erasure takes out of a released one whom it was on and why.
 
 use super::super::Db;
+use super::super::many::ROWS;
 use super::super::ops_queries::fetched;
 use super::super::schema::{
-    compartment, decision, decision_candidate, exchange, opt_in, retention_clock, retention_hold,
+    compartment, decision, decision_candidate, evidence_case_item, evidence_member, evidence_packet, exchange, opt_in,
+    retention_clock, retention_hold,
 };
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -91,6 +93,40 @@ pub fn targets(db: &mut Db, kind: &str) -> Result<Vec<String>, Failure> {
         .select(retention_hold::target)
         .distinct()
         .load(db)?)
+}
+
+/// Returns the evidence packets that holds in force keep: those that tell of a held member, those of a held exchange, and those of a case
+/// that has it.
+///
+/// # Errors
+/// Those of the database.
+pub fn packets(db: &mut Db) -> Result<Vec<String>, Failure> {
+    let (members, exchanges) = (targets(db, MEMBER)?, targets(db, EXCHANGE)?);
+    let (mut held, mut of_cases) = (Vec::new(), Vec::new());
+    for some in members.chunks(ROWS) {
+        let telling: Vec<String> = evidence_member::table
+            .filter(evidence_member::patient_id.eq_any(some))
+            .select(evidence_member::packet_id)
+            .load(db)?;
+        held.extend(telling);
+    }
+    for some in exchanges.chunks(ROWS) {
+        let cases: Vec<String> = evidence_case_item::table
+            .filter(evidence_case_item::item.eq_any(some))
+            .select(evidence_case_item::case_id)
+            .load(db)?;
+        of_cases.extend(cases);
+    }
+    // What a packet of an exchange, and of a case, is about.
+    let subjects: Vec<String> = exchanges.into_iter().chain(of_cases).collect();
+    for some in subjects.chunks(ROWS) {
+        let about: Vec<String> = evidence_packet::table
+            .filter(evidence_packet::subject.eq_any(some))
+            .select(evidence_packet::id)
+            .load(db)?;
+        held.extend(about);
+    }
+    Ok(held)
 }
 
 /// Returns the oldest hold in force on this target.

@@ -68,6 +68,7 @@ diesel::table! {
         job_id -> Text,
         match_ms -> BigInt,
         updated_ms -> BigInt,
+        ended_ms -> Nullable<BigInt>,
     }
 }
 

@@ -17,6 +17,7 @@ diesel::table! {
         bytes -> Nullable<BigInt>,
         sha256 -> Nullable<Text>,
         made_ms -> Nullable<BigInt>,
+        with_phi -> BigInt,
     }
 }
 

@@ -280,6 +280,7 @@ pub fn partner(id: &str) -> PartnerRow {
         jwks: None,
         jwks_url: None,
         endpoint: Some(r#"{"fhir":"https://old-payer.example/fhir","trust":null}"#.into()),
+        contacts: None,
         version: 1,
         created_ms: NOW,
         updated_ms: NOW,

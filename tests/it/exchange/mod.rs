@@ -15,6 +15,7 @@ mod flow;
 mod in_bulk;
 mod intake;
 mod kills;
+mod monthly;
 mod moved;
 mod operators;
 mod pair;

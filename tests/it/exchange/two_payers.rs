@@ -2,6 +2,7 @@
 
 use super::compared::{plain, sorted};
 use super::pair::WAIT;
+use crate::reconciliation::{assert_a_run_without_jobs_is_no_difference, assert_both_have_the_same};
 use crate::support::assertion::ClientKey;
 use crate::support::client::Client;
 use crate::support::payer::{TestPayer, today};
@@ -335,12 +336,14 @@ fn members_are_matched_exported_stored_and_acknowledged_in_one_run() {
             .count("bulk_acknowledgement WHERE result = 'complete' AND signed_by = 'k1'"),
         1
     );
+    assert_both_have_the_same((&both.new, "old"), (&both.old, "asking"));
     let (stored, released) = (both.stored(), both.released(&both.matched()));
     assert!(stored.len() as u64 > 5 * members, "{} resources", stored.len());
     assert_eq!(stored.len(), released.len());
     for (ours, theirs) in stored.iter().zip(&released) {
         assert_eq!(ours, theirs, "as it was released");
     }
+    assert_a_run_without_jobs_is_no_difference((&both.new, "old"), (&both.old, "asking"));
 }
 
 /// The quarterly request of concurrent cover is one run for all who were in a run before, about the group of that run.

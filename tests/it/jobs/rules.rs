@@ -434,7 +434,8 @@ fn a_worker_that_stops_lets_end_what_does() {
     running.wake();
     bed.block(running.drain(Duration::from_secs(5)));
     let row = bed.job("deed", "y").expect("nobody began with it");
-    assert_eq!((row.claims, row.lease_epoch), (0, 0));
+    // A claim that was under way when the worker was told to stop may have found it, and was handed back.
+    assert_eq!((row.claims, bed.number("SELECT started FROM deed")), (0, 1), "{row:?}");
 }
 
 /// A step that panics once before its attempt begins, where only the task of the job is left to catch it.

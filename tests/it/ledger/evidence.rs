@@ -10,6 +10,7 @@ use causeway::audit::packet::archive::{PackedFile, unpack};
 use causeway::audit::packet::check::verify_packet;
 use causeway::audit::verify::LedgerResult;
 use causeway::error::Fault;
+use causeway::secret::{hex, sha256};
 use causeway::store::evidence;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
@@ -97,6 +98,27 @@ fn actions(files: &[PackedFile]) -> Vec<String> {
         .collect()
 }
 
+/// An entry of the packet is committed to the record of the decision, by the salt that is in the packet.
+fn assert_opens(decision: &Value, entries: &str) {
+    let opened = &decision["committed"];
+    let text = |key: &str| opened[key].as_str().unwrap_or_else(|| panic!("{key}: {decision}"));
+    let record: Value = serde_json::from_str(text("record")).expect("JSON");
+    assert_eq!(record, decision["detail"]);
+    let salt = text("salt");
+    let salt: Vec<u8> = (0..salt.len() / 2)
+        .map(|at| u8::from_str_radix(&salt[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+        .collect();
+    let hashed = [
+        b"px-audit-v1decision".as_slice(),
+        salt.as_slice(),
+        text("record").as_bytes(),
+    ]
+    .concat();
+    assert_eq!(text("decision_commit"), hex(&sha256(&hashed)));
+    let committed = format!(r#""decision_commit":"{}""#, text("decision_commit"));
+    assert!(entries.contains(&committed), "{committed} is in no entry");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_kind_of_packet_has_what_it_is_about_and_proves_it() {
     let served = Served::start().await;
@@ -129,6 +151,7 @@ async fn each_kind_of_packet_has_what_it_is_about_and_proves_it() {
     let decision: Value = serde_json::from_str(file(&files, &format!("match/{}.json", served.exchange))).expect("JSON");
     assert_eq!(decision["outcome"], "matched");
     assert!(decision.get("patient_id").is_none());
+    assert_opens(&decision, file(&files, "entries.jsonl"));
     let consent = files
         .iter()
         .find(|file| file.path.starts_with("consent/"))

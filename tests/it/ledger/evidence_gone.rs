@@ -2,6 +2,9 @@
 
 use super::evidence::Served;
 use super::store::SOON;
+use crate::support::client::ALL_SCOPES;
+use crate::support::desk::{BECAUSE, decided, doubtful, only_review};
+use crate::support::payer::TestPayer;
 use causeway::store::erasures::{self, DONE, ErasureRow, RUNNING};
 use causeway::store::retention::due::EvidenceKind;
 use causeway::store::retention::gone;
@@ -32,8 +35,10 @@ async fn no_packet_is_stored_while_a_member_is_erased() {
         begun_ms: 1,
         ended_ms: None,
     };
+    let before = erasures::taken_out(&mut db).expect("read");
+    assert!(!erasures::touched_since(&mut db, before).expect("read"));
     erasures::put(&mut db, &erasure).expect("begun");
-    assert!(erasures::touched_since(&mut db, i64::MAX).expect("read"));
+    assert!(erasures::touched_since(&mut db, before).expect("read"));
     let (code, said) = served.stderr(&[
         "audit",
         "packet",
@@ -49,8 +54,9 @@ async fn no_packet_is_stored_while_a_member_is_erased() {
     diesel::sql_query(format!("UPDATE erasure SET state = '{DONE}', ended_ms = 10"))
         .execute(&mut db)
         .expect("ended");
-    assert!(erasures::touched_since(&mut db, 10).expect("read"));
-    assert!(!erasures::touched_since(&mut db, 11).expect("read"));
+    assert!(erasures::touched_since(&mut db, before).expect("read"));
+    let after = erasures::taken_out(&mut db).expect("read");
+    assert!(!erasures::touched_since(&mut db, after).expect("read"));
     let began = Instant::now();
     while served.payer.count("evidence_packet WHERE state = 'made'") == 0 {
         assert!(began.elapsed() < Duration::from_secs(60), "{}", served.payer.log());
@@ -110,4 +116,28 @@ async fn a_packet_goes_when_the_time_of_entries_about_its_member_is_over() {
     let (code, said) = served.stderr(&["evidence", "get", &id, "--out", "gone.tar", "--reason", "a test"]);
     assert!(code == Some(1) && said.contains("EV-008"), "{code:?} {said}");
     assert_eq!(served.payer.count("evidence_piece"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t_f06_why_a_review_of_an_erased_member_was_decided_is_in_no_packet() {
+    let (mut payer, client) = TestPayer::prepare(6);
+    payer.serve_with(&[SOON]);
+    let token = client.token(ALL_SCOPES).await;
+    let body = doubtful(&payer, 0, 3).to_string();
+    client.post_match(&token, body, &[]).await.assert_status(422);
+    decided(&payer, &only_review(&payer), &["--reject"], "ana");
+    // No entry names the member: the match found nobody, and the rest is about the review.
+    let ask = ["audit", "packet", "--from", "2020-01-01", "--reason", "a test", "--out"];
+    for more in [&["plain.tar"][..], &["opened.tar", "--with-phi"]] {
+        let told = payer.json_command(&[&ask[..], more].concat());
+        assert_eq!(told["state"], "made", "{told}");
+        let (bytes, why) = (std::fs::read(payer.home().join(more[0])), BECAUSE.as_bytes());
+        let has_why = bytes.expect("a packet").windows(why.len()).any(|part| part == why);
+        assert!(!has_why, "it stands beside the review alone: {more:?}");
+    }
+    let subject = format!("Patient/{}", payer.member(0).patient_id);
+    let basis = ["--reason", "member-request", "--legal-basis", "state-law", "--record"];
+    payer.json_command(&[&["audit", "erase-subject", &subject][..], &basis].concat());
+    assert_eq!(payer.count("evidence_packet WHERE state = 'erased'"), 2);
+    assert_eq!(payer.count("evidence_piece"), 0);
 }

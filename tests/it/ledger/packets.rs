@@ -3,12 +3,14 @@
 //! `CAUSEWAY_TEST_SEED` sets the first seed, which is printed.
 
 use super::{Log, PythonBatch, numbered};
+use causeway::audit::commitment;
 use causeway::audit::note::{Checkpoint, LogKey};
 use causeway::audit::packet::archive::{PackedFile, pack, unpack};
 use causeway::audit::packet::check::{PacketVerdict, verify_packet};
 use causeway::audit::packet::manifest::{
     CHECKPOINT, ENTRIES, ListedFile, MANIFEST, PacketManifest, SCHEMA, SIGNED, manifest_text,
 };
+use causeway::audit::packet::opened::{OPENED, OpenedValue};
 use causeway::audit::packet::proofs::{TlogProof, proof_path};
 use causeway::audit::tree::proof::{TileSource, inclusion};
 use causeway::audit::tree::tiles::TileAt;
@@ -56,6 +58,11 @@ fn files(log: &Log, entries: &[Vec<u8>]) -> (Checkpoint, Vec<PackedFile>) {
 
 /// The packet of these files, signed by the key of the log.
 fn signed(log: &Log, checkpoint: &Checkpoint, files: &[PackedFile]) -> Vec<u8> {
+    opening(log, checkpoint, files, None)
+}
+
+/// The same, with so many opened values by its manifest.
+fn opening(log: &Log, checkpoint: &Checkpoint, files: &[PackedFile], opened: Option<u64>) -> Vec<u8> {
     let manifest = PacketManifest {
         schema: SCHEMA.to_owned(),
         software: "causeway/test".to_owned(),
@@ -64,6 +71,7 @@ fn signed(log: &Log, checkpoint: &Checkpoint, files: &[PackedFile]) -> Vec<u8> {
         scope: json!({ "kind": "exchange", "id": "x" }),
         as_of: "2026-11-28T00:00:00.000Z".to_owned(),
         entries: CHOSEN.len() as u64,
+        opened,
         files: files.iter().map(ListedFile::from).collect(),
     };
     let manifest = manifest.bytes().expect("JSON");
@@ -147,6 +155,69 @@ fn a_packet_is_found_to_be_whole_and_each_flipped_byte_is_found() {
         assert_ne!(found.result, LedgerResult::Ok, "seed {seed}: byte {at}, bit {bit}");
         assert!(found.why.is_some(), "seed {seed}: byte {at}, bit {bit}");
     }
+}
+
+#[test]
+fn opened_values_are_those_of_the_commitments_or_the_packet_is_refused() {
+    let (log, mut both) = (Log::new(), Both::new());
+    let (secret, mut entries) = ([7; 32], numbered(SIZE));
+    let entry = json!({ "note_commit": commitment("note", &secret, "a complaint"), "v": 1 });
+    entries[7] = entry.to_string().into_bytes();
+    let (checkpoint, plain) = files(&log, &entries);
+    let value = OpenedValue::of(7, "note", (&secret, "a complaint"), &entry).expect("opens");
+    let mut with = |text: &str, opened: Option<u64>| {
+        let files = [plain.as_slice(), &[PackedFile::text(OPENED, text)]].concat();
+        both.say(&opening(&log, &checkpoint, &files, opened), &log.key, None)
+    };
+    let found = with(&value.line(), Some(1));
+    assert_eq!((found.result, found.opened), (LedgerResult::Ok, Some(1)));
+    assert_eq!(with("", Some(0)).result, LedgerResult::Ok);
+    let line = value.line();
+    let other = line.replace("complaint", "compliment");
+    let elsewhere = line.replace("\"index\":7", "\"index\":0");
+    let no_entry = line.replace("\"index\":7", "\"index\":8");
+    let salt = value.salt.as_str();
+    let capitals = line.replace(salt, &salt.to_uppercase());
+    let spaced = line.replace(salt, &format!("{} {}", &salt[..2], &salt[2..]));
+    let longer = line.replace(salt, &format!("{salt}00"));
+    let yes = line.replace("\"index\":7", "\"index\":true");
+    let fraction = line.replace("\"index\":7", "\"index\":7.0");
+    let twice = line.replace("\"index\":7", "\"index\":7,\"index\":7");
+    let more = line.replace("\"index\":7", "\"index\":7,\"more\":1");
+    let below = line.replace("\"index\":7", "\"index\":-1");
+    let half = line.replace("complaint", "\\ud800");
+    for changed in [
+        &capitals, &spaced, &longer, &yes, &fraction, &twice, &more, &below, &half,
+    ] {
+        assert_ne!(changed, &line);
+    }
+    for (text, opened, index) in [
+        (other.as_str(), Some(1), Some(7)),
+        (elsewhere.as_str(), Some(1), Some(0)),
+        (no_entry.as_str(), Some(1), Some(8)),
+        (line.as_str(), Some(2), None),
+        (line.as_str(), None, None),
+        (line.trim_end(), Some(1), None),
+        ("[]\n", Some(1), None),
+        (capitals.as_str(), Some(1), Some(7)),
+        (spaced.as_str(), Some(1), Some(7)),
+        (longer.as_str(), Some(1), Some(7)),
+        (yes.as_str(), Some(1), None),
+        (fraction.as_str(), Some(1), None),
+        (twice.as_str(), Some(1), None),
+        (more.as_str(), Some(1), None),
+        (below.as_str(), Some(1), None),
+        (half.as_str(), Some(1), None),
+    ] {
+        let found = with(text, opened);
+        assert_eq!(
+            (found.result, found.bad_file.as_deref(), found.first_bad),
+            (LedgerResult::Tampered, Some(OPENED), index),
+            "{text}"
+        );
+    }
+    let missing = both.say(&opening(&log, &checkpoint, &plain, Some(1)), &log.key, None);
+    assert_eq!(missing.result, LedgerResult::Incomplete);
 }
 
 #[test]

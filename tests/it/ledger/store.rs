@@ -339,6 +339,19 @@ fn entries_that_come_late_get_their_places() {
 }
 
 #[test]
+fn a_server_that_ends_in_its_first_seconds_signs_what_there_is() {
+    let (mut payer, _) = TestPayer::prepare(1);
+    // It ends before its first look for work.
+    payer.serve_with(&[("CAUSEWAY_JOBS__POLL_SECONDS", "60")]);
+    assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
+    let entries = payer.count("ledger_entry");
+    let told = payer.json_command(&["audit", "checkpoint"]);
+    assert_eq!(told["size"].as_i64(), Some(entries), "{}", payer.log());
+    assert_eq!(payer.count("ledger_leaf"), entries);
+    assert_eq!(verified(&payer, &[]).0, 0);
+}
+
+#[test]
 fn another_worker_signs_when_one_was_killed() {
     if !on_postgres() {
         return;

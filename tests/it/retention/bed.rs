@@ -31,7 +31,7 @@ pub const DAY: i64 = 86_400_000;
 pub const TEN_YEARS: i64 = 3_652 * DAY;
 
 /// The tables that hold what [`Bed::fill`] makes of a member, with how to find the rows of the member `x`.
-const TABLES: [(&str, &str); 16] = [
+const TABLES: [(&str, &str); 17] = [
     ("decision", "patient_id = 'x'"),
     ("decision_candidate", "patient_id = 'x'"),
     ("consent", "patient_id = 'x'"),
@@ -50,6 +50,7 @@ const TABLES: [(&str, &str); 16] = [
     ),
     ("bulk_run", "file_digest = 'x'"),
     ("partner_checkpoint", "note = 'x'"),
+    ("evidence_member", "patient_id = 'x'"),
     ("ledger_entry", "subject = 'x'"),
 ];
 
@@ -224,7 +225,7 @@ impl Bed {
             true => format!("convert_to('{member}', 'UTF8')"),
             false => format!("CAST('{member}' AS BLOB)"),
         };
-        let run = id();
+        let (run, packet, at_us) = (id(), id(), at * 1_000);
         for statement in [
             format!(
                 "INSERT INTO compartment (patient_id, umb, next_seq, no) VALUES ('{member}', 'u-{member}', 1, (SELECT count(*) + 1 FROM compartment))"
@@ -286,6 +287,12 @@ impl Bed {
             format!(
                 "INSERT INTO partner_checkpoint (work_id, partner_id, note, came_ms) VALUES ('{exchange}', 'p', '{member}', {at})"
             ),
+            format!(
+                "INSERT INTO evidence_packet (id, kind, subject, asked_by, asked_us, state, size, entries, bytes, sha256, made_ms) \
+                VALUES ('{packet}', 'exchange', '{exchange}', 'o', {at_us}, 'made', 1, 1, 1, 'd', {at})"
+            ),
+            format!("INSERT INTO evidence_piece (packet_id, no, content) VALUES ('{packet}', 0, {byte})"),
+            format!("INSERT INTO evidence_member (patient_id, packet_id) VALUES ('{member}', '{packet}')"),
         ] {
             self.sql(&statement);
         }

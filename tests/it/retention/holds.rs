@@ -5,8 +5,9 @@ use causeway::erasure::{ErasureLeave, may_be_erased};
 use causeway::error::{Failure, Fault};
 use causeway::retention::hold::{self, HeldTarget, HoldActor, held, held_exchange};
 use causeway::store::erasures::{self, ErasureRow};
+use causeway::store::member_groups::{self, GroupFilter};
 use causeway::store::retention::holds::forget;
-use causeway::store::{Db, entries, erased_decided};
+use causeway::store::{Db, entries, erased_decided, group_ends};
 use causeway::telemetry::Correlation;
 
 fn by(bed: &Bed, reason: &str) -> HoldActor {
@@ -89,6 +90,8 @@ fn a_hold_on_an_exchange_keeps_the_exchange_and_what_it_received_and_no_more() {
         ("bulk_run", 1),
         ("partner_checkpoint", 1),
         ("opt_in", 1),
+        ("evidence_piece", 1),
+        ("evidence_member", 1),
         ("decision", 0),
         ("consent", 0),
         ("review", 0),
@@ -293,4 +296,66 @@ fn holds_on_what_is_not_there_and_without_a_reason_change_nothing() {
     );
     assert_eq!(bed.number("SELECT count(*) FROM retention_hold"), 0);
     assert_eq!(bed.number("SELECT count(*) FROM ledger_entry"), 0);
+}
+
+/// The group `g-match` of the partner `p`, whose match is over since long. Its last member but one is this one.
+fn add_group(bed: &Bed, members: usize, member: &str) {
+    bed.sql(
+        "INSERT INTO member_group (id, partner_id, code, job_id, match_ms, updated_ms) VALUES ('g-match', 'p', 'match', 'g', 1, 1)",
+    );
+    bed.sql(&format!(
+        "INSERT INTO member_group_entry (group_id, position, patient_id) WITH RECURSIVE n(i) AS \
+         (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {members}) \
+         SELECT 'g-match', i, CASE WHEN i + 2 = {members} THEN '{member}' ELSE 'm-' || i END FROM n"
+    ));
+}
+
+fn left_of_group(bed: &Bed) -> (i64, i64) {
+    let count = |table: &str| bed.number(&format!("SELECT count(*) FROM {table}"));
+    (count("member_group"), count("member_group_entry"))
+}
+
+#[test]
+fn a_group_whose_end_has_begun_ends_whole_and_one_that_was_held_before_stays_whole() {
+    let bed = Bed::new();
+    bed.fill("ana");
+    add_group(&bed, 4_500, "ana");
+    let now_ms = bed.ctx.clock.now_ms();
+    let sweep = || {
+        let write = move |db: &mut Db| group_ends::sweep(db, now_ms, now_ms);
+        bed.ctx.store.write_blocking(write).expect("swept")
+    };
+    let is_shown = || {
+        let filter = GroupFilter {
+            limit: 10,
+            ..GroupFilter::default()
+        };
+        let rows = bed.ctx.store.read_blocking(|db| member_groups::page(db, "p", &filter));
+        !rows.expect("reads").is_empty()
+    };
+    let id = place(&bed, HeldTarget::Member("ana".into())).expect("placed");
+    assert!(!sweep().more, "it is held");
+    assert_eq!((left_of_group(&bed), is_shown()), ((1, 4_500), true));
+    release(&bed, &id).expect("released");
+    let first = sweep();
+    assert!(first.more && first.gone.is_empty());
+    assert_eq!(left_of_group(&bed), (1, 2_500));
+    assert!(!is_shown(), "half a group is shown to nobody");
+    place(&bed, HeldTarget::Member("ana".into())).expect("placed between two parts");
+    let (mut gone, mut parts) = (Vec::new(), 1);
+    loop {
+        let swept = sweep();
+        gone.extend(swept.gone);
+        parts += 1;
+        if !swept.more {
+            break;
+        }
+        assert!(parts < 10, "it comes to an end");
+    }
+    assert_eq!(left_of_group(&bed), (0, 0), "nothing is left half deleted");
+    assert_eq!(gone, [("g-match".to_owned(), 1_i64)]);
+    // What begins after the hold is kept whole.
+    add_group(&bed, 3, "ana");
+    assert!(!sweep().more);
+    assert_eq!((left_of_group(&bed), is_shown()), ((1, 3), true));
 }

@@ -4,3 +4,4 @@ mod bed;
 mod commands;
 mod holds;
 mod periods;
+mod policy;

@@ -10,6 +10,7 @@ use causeway::keeping::table::{JOB, KINDS};
 use causeway::retention::{run, time};
 use causeway::security::Operator;
 use causeway::store::Db;
+use causeway::store::erasures::{self, ErasureRow, RUNNING};
 use causeway::telemetry::Correlation;
 
 /// Every kind that the job deletes, with one row each, and the two entries of a member.
@@ -55,6 +56,14 @@ fn each_kind_is_deleted_at_its_time_with_proof_and_not_before() {
         assert_eq!(entry["deleted"]["from"], "2026-01-01T00:00:00.000Z", "{entry}");
         let text = entry.to_string();
         assert!(!text.contains("ana") && !text.contains("ben"), "{text}");
+    }
+    // What was asked for as evidence stays, without the bytes.
+    for (of, rows) in [
+        ("evidence_packet WHERE state = 'erased'", 1),
+        ("evidence_packet WHERE state = 'made'", 1),
+        ("evidence_piece", 1),
+    ] {
+        assert_eq!(bed.number(&format!("SELECT count(*) FROM {of}")), rows, "{of}");
     }
     // A run after it finds nothing.
     bed.ctx.clock.advance_ms(DAY);
@@ -144,7 +153,7 @@ fn what_is_deleted_and_its_entry_are_one_transaction() {
     assert_eq!(bed.number("SELECT count(*) FROM retention_kind"), 0);
     bed.run();
     assert_eq!((bed.left_of("ana"), bed.deleted()), (0, of_one_member()));
-    assert_eq!(bed.number("SELECT count(*) FROM retention_kind"), 8);
+    assert_eq!(bed.number("SELECT count(*) FROM retention_kind"), 9);
 }
 
 #[test]
@@ -202,7 +211,15 @@ fn an_operator_looks_without_deleting_and_does_not_move_time() {
     // What the run and what was received keep their exchange until they are gone.
     assert_eq!(
         kinds,
-        ["checkpoints", "consents", "ledger", "received", "reviews", "runs"]
+        [
+            "checkpoints",
+            "consents",
+            "ledger",
+            "packets",
+            "received",
+            "reviews",
+            "runs"
+        ]
     );
     assert_eq!(bed.left_of("ana"), Bed::all());
 }
@@ -225,4 +242,53 @@ fn t_f11_a_period_below_six_years_is_refused_with_its_key() {
     let set = [("CAUSEWAY_RETENTION__LEDGER_YEARS".to_owned(), "6".to_owned())];
     let config = Config::load(None, set).expect("six years are taken");
     assert!(config.retention.text().contains("\nledger 6 years\n"));
+}
+
+#[test]
+fn what_was_read_before_a_run_or_an_erasure_is_told_from_what_is_left() {
+    let bed = Bed::new();
+    bed.fill("ana");
+    bed.run();
+    let store = &bed.ctx.store;
+    let taken_out = || store.read_blocking(erasures::taken_out).expect("reads");
+    let is_touched = |before| {
+        store
+            .read_blocking(|db| erasures::touched_since(db, before))
+            .expect("reads")
+    };
+    let first = taken_out();
+    bed.ctx.clock.advance_ms(DAY);
+    bed.run();
+    assert!(!is_touched(first), "a run that deletes nothing");
+    bed.ctx.clock.advance_ms(TEN_YEARS);
+    bed.run();
+    assert!(is_touched(first), "a packet of before would outlive what was deleted");
+    let second = taken_out();
+    assert!(!is_touched(second));
+    let row = ErasureRow {
+        id: "e1".to_owned(),
+        patient_id: Some("ben".to_owned()),
+        with_record: 0,
+        reason: "test-data".to_owned(),
+        legal_basis: None,
+        operator: "ana".to_owned(),
+        state: RUNNING.to_owned(),
+        entry_id: "none".to_owned(),
+        counts: "{}".to_owned(),
+        begun_ms: bed.ctx.clock.now_ms(),
+        ended_ms: None,
+    };
+    store
+        .write_blocking(move |db| erasures::put(db, &row))
+        .expect("written");
+    assert!(is_touched(second), "it is under way");
+    // By a process whose clock is late.
+    store
+        .write_blocking(|db| {
+            erasures::set_erased(db, "e1")?;
+            erasures::set_done(db, "e1", 1)
+        })
+        .expect("written");
+    assert!(is_touched(second), "it came to its end");
+    assert!(!is_touched(taken_out()));
 }

@@ -1,0 +1,1 @@
+ALTER TABLE member_group DROP COLUMN ended_ms;

@@ -1,0 +1,1 @@
+ALTER TABLE evidence_packet DROP COLUMN with_phi;
