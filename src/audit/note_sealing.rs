@@ -7,7 +7,7 @@
 use crate::context::Context;
 use crate::error::Failure;
 use crate::ids::before_all_of;
-use crate::secret::member_keys::{KeySlot, KeyStart, NOTHING_SEALED};
+use crate::secret::member_keys::{KeyReader, KeySlot, KeyStart, NOTHING_SEALED, ValuePlace};
 use crate::store::Db;
 use crate::store::member_keys::{self as rows, PlainNote};
 use std::collections::{BTreeSet, HashMap};
@@ -63,8 +63,8 @@ fn subject_of(note: &PlainNote) -> &str {
     note.subject.as_deref().unwrap_or_default()
 }
 
-/// Seals these reasons; none when there is no file of keys and this process is not the one to make it.
-fn seal_some(ctx: &Context, notes: Vec<PlainNote>, commit: CommitNotes<'_>) -> Result<Option<usize>, Failure> {
+/// The mark of the store, and its file of keys, ready for new work; none when there is no file and this process is not the one to make it.
+pub(super) fn keys_for_work(ctx: &Context) -> Result<Option<([u8; 32], KeyReader)>, Failure> {
     let keys = &ctx.member_keys;
     let start = match (ctx.store.read_blocking(rows::has_any)?, ctx.store.is_remote()) {
         (true, _) => KeyStart::Never,
@@ -75,6 +75,14 @@ fn seal_some(ctx: &Context, notes: Vec<PlainNote>, commit: CommitNotes<'_>) -> R
     };
     let mark = ctx.store.write_blocking(rows::mark)?;
     let reader = keys.ready(&mark, start)?;
+    Ok(Some((mark, reader)))
+}
+
+/// Seals these reasons; none when there is no file of keys and this process is not the one to make it.
+fn seal_some(ctx: &Context, notes: Vec<PlainNote>, commit: CommitNotes<'_>) -> Result<Option<usize>, Failure> {
+    let Some((mark, reader)) = keys_for_work(ctx)? else {
+        return Ok(None);
+    };
     let mut codes: HashMap<String, String> = HashMap::new();
     for note in notes.iter().filter(|note| !note.reason.is_empty()) {
         let subject = subject_of(note);
@@ -90,7 +98,8 @@ fn seal_some(ctx: &Context, notes: Vec<PlainNote>, commit: CommitNotes<'_>) -> R
             continue;
         }
         let slot = codes.get(subject_of(&note)).and_then(|code| slots.get(code));
-        match slot.and_then(|slot| reader.seal(*slot, &note.entry_id, &note.reason)) {
+        let place = ValuePlace::Note(&note.entry_id);
+        match slot.and_then(|slot| reader.seal(*slot, place, note.reason.as_bytes())) {
             Some(bytes) => sealed.push((note.entry_id, bytes)),
             // The key is being destroyed, or this file is older than the store.
             None => lacking += 1,

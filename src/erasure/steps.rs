@@ -7,6 +7,7 @@
 use super::kind::ERASE;
 use super::report::counts_of;
 use super::words::{ErasureReason, LegalBasis};
+use crate::audit::packet_sealing::destroy_erased;
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
 use crate::bulk::files::BulkFiles;
 use crate::bulk::job::cancel_for;
@@ -76,6 +77,7 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
     pass(KEYS_GONE);
     close(ctx, patient, &names, &values)?;
     forget_keys(ctx, &names)?;
+    destroy_keys_of_packets(ctx)?;
     pass(LEDGER_CLOSED);
     if row.with_record == 1 {
         drop_files(ctx, files, row, patient)?;
@@ -89,6 +91,7 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
         destroy_keys(ctx, &names)?;
         close(ctx, patient, &names, &values)?;
         forget_keys(ctx, &names)?;
+        destroy_keys_of_packets(ctx)?;
     }
     conclude(ctx, row)
 }
@@ -134,6 +137,11 @@ fn forget_keys(ctx: &Context, names: &[String]) -> Result<(), Failure> {
         true => Ok(()),
         false => ctx.store.write_blocking(move |db| member_keys::forget(db, &codes)),
     }
+}
+
+/// Destroys the keys of the packets whose bytes were just erased. Where one was, the database knows until it is gone.
+fn destroy_keys_of_packets(ctx: &Context) -> Result<(), Failure> {
+    destroy_erased(ctx, &|write| ctx.store.write_blocking(write))
 }
 
 /// Closes the entries about the member.

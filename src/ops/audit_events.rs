@@ -16,11 +16,11 @@ use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::ids::is_fhir_id;
 use crate::secret::member_keys::{MemberKeys, ValueOpener};
-use crate::store::Db;
 use crate::store::consents::{self, ConsentRow};
 use crate::store::disclosed::{share_at, shares_at};
 use crate::store::entries::{self, EntryRow};
 use crate::store::entry_search::{self, EntrySearch, FoundRows, NoteRow};
+use crate::store::{Db, member_keys};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -295,7 +295,7 @@ impl Beside {
             shares: shares.unwrap_or_default(),
             ends: Ends::of(db, rows)?,
             notes: entry_search::notes(db, rows)?,
-            opener: shown.keys.opener(),
+            opener: member_keys::opener(db, shown.keys)?,
             consents: HashMap::new(),
         };
         beside.read_consents(db, rows)?;
@@ -342,13 +342,13 @@ impl Beside {
             (Some("Grant"), Some(id)) => consents::grant(db, id)?.map(|grant| grant.patient_id),
             _ => None,
         };
-        let note = self.notes.get(&row.id).cloned();
-        let (operator, reason) = note
-            .map(|note| {
-                let reason = self.opener.text(&row.id, note.reason, note.sealed.as_deref());
-                (note.operator, reason)
-            })
-            .unzip();
+        let (operator, reason) = match self.notes.get(&row.id).cloned() {
+            Some(note) => {
+                let reason = self.opener.note(&row.id, note.reason, note.sealed.as_deref())?;
+                (Some(note.operator), Some(reason))
+            }
+            None => (None, None),
+        };
         Ok(AuditedEntry {
             share: share.map(|share| share.place),
             id: row.id,

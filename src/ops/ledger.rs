@@ -4,8 +4,8 @@ use super::{OpsPage, page};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::secret::member_keys::{MemberKeys, ValueOpener};
-use crate::store::Db;
 use crate::store::ops_queries::{self, LedgerEntry};
+use crate::store::{Db, member_keys};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -43,17 +43,19 @@ impl LedgerItem {
 /// A page of ledger entries; operators' reasons are opened with `keys`.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for an entry that is no JSON object; those of the database.
+/// [`Fault::StoreDamaged`] for an entry that is no JSON object; [`Fault::SealKeys`] when the keys of a sealed reason cannot be had; those of
+/// the database.
 pub fn list(db: &mut Db, filter: &LedgerFilter, keys: &MemberKeys) -> Result<OpsPage<LedgerItem>, Failure> {
     let rows = ops_queries::ledger(db, filter)?;
-    let opener = keys.opener();
+    let opener = member_keys::opener(db, keys)?;
     page(rows, filter.limit, |row| row.id.clone(), |row| item(row, &opener))
 }
 
 fn item(row: LedgerEntry, opener: &ValueOpener) -> Result<LedgerItem, Failure> {
     let note = row
         .reason
-        .map(|reason| opener.text(&row.id, reason, row.sealed.as_deref()));
+        .map(|reason| opener.note(&row.id, reason, row.sealed.as_deref()))
+        .transpose()?;
     let mut entry: Map<String, Value> =
         serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
     // After an erasure the row has this server's own id of the request in its place.

@@ -1,11 +1,11 @@
 //! The rows beside the file of members' keys ([`crate::secret::member_keys`]): in which line the key of a subject is, and operators' reasons, plain
 //! until they are sealed. It seals and opens nothing itself.
 
-use super::schema::{ledger_entry, member_key, operator_note};
+use super::schema::{evidence_key, ledger_entry, member_key, operator_note};
 use super::statement::{Bind, Statement, run};
 use super::{Db, secrets};
 use crate::error::{Failure, Fault};
-use crate::secret::member_keys::KeySlot;
+use crate::secret::member_keys::{KeySlot, MemberKeys, ValueOpener};
 use diesel::prelude::*;
 use std::collections::HashMap;
 
@@ -47,7 +47,22 @@ pub fn known_mark(db: &mut Db) -> Result<Option<[u8; 32]>, Failure> {
 /// Those of the database.
 pub fn has_any(db: &mut Db) -> Result<bool, Failure> {
     let found: Option<String> = member_key::table.select(member_key::code).first(db).optional()?;
+    if found.is_some() {
+        return Ok(true);
+    }
+    let found: Option<String> = evidence_key::table
+        .select(evidence_key::packet_id)
+        .first(db)
+        .optional()?;
     Ok(found.is_some())
+}
+
+/// What opens the values that stand sealed in this store.
+///
+/// # Errors
+/// Those of the database.
+pub fn opener(db: &mut Db, keys: &MemberKeys) -> Result<ValueOpener, Failure> {
+    Ok(ValueOpener::new(keys, known_mark(db)?))
 }
 
 /// Where the keys with these codes are, by code.

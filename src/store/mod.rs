@@ -40,6 +40,7 @@ pub mod erasures;
 pub mod evidence;
 pub mod evidence_cases;
 pub mod evidence_entries;
+pub mod evidence_keys;
 pub mod exchanges;
 mod failure;
 mod file;

@@ -55,6 +55,7 @@ pub const TABLES: &[&str] = &[
     "erasure",
     "evidence_case",
     "evidence_case_item",
+    "evidence_key",
     "evidence_member",
     "evidence_packet",
     "evidence_piece",

@@ -16,7 +16,7 @@ pub use bulk::{
     member_group, member_group_entry,
 };
 pub use erased::{backup_made, erasure};
-pub use evidence::{evidence_case, evidence_case_item, evidence_member, evidence_packet, evidence_piece};
+pub use evidence::{evidence_case, evidence_case_item, evidence_key, evidence_member, evidence_packet, evidence_piece};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,
@@ -463,6 +463,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_leaf, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject, disclosed_share);
+diesel::allow_tables_to_appear_in_same_query!(evidence_key, evidence_packet);
 diesel::allow_tables_to_appear_in_same_query!(exchange, job, bulk_run_member);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, consent);

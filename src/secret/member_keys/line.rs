@@ -4,6 +4,10 @@ use crate::error::{Failure, Fault};
 use crate::secret::{base64url, from_base64url, hex, open, seal, sha256};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// In the place of a sealed value: there is nothing to seal, or it was erased.
+pub const NOTHING_SEALED: &[u8] = &[0];
 
 /// Bytes of the tag of a line.
 pub(super) const TAG: usize = 8;
@@ -18,7 +22,8 @@ pub(super) const LINE: usize = WRAPPED_AT + WRAPPED + 1;
 
 pub(super) const LOST: &str = "Put member.keys of this store back into the folder of the server's own files, with mode 0600. \
     docs/operators/erasure.md says what to do when it is lost for good.";
-pub(super) const NO_KEY: &str = "Put the line of received.keys back under which member.keys is wrapped.";
+pub(super) const NO_KEY: &str = "Put the key back under which member.keys is wrapped: wrapping.keys beside it, or, before its keys were rotated \
+    for the first time, the line of received.keys.";
 
 /// Where a key is: the number of its line, and the tag of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,4 +111,9 @@ pub(super) fn tag_of(mark: &[u8; 32]) -> String {
 
 pub(super) fn unusable(remedy: &'static str) -> Failure {
     Failure::new(Fault::SealKeys).remedy(remedy)
+}
+
+pub(super) fn out_of_reach(path: &Path, error: std::io::Error) -> Failure {
+    let remedy = format!("Let the server's user read and write {}.", path.display());
+    Failure::new(Fault::SealKeys).remedy(remedy).because(error)
 }

@@ -55,34 +55,68 @@ impl KeyReader {
         Ok(hex(&look_ups.first_16(subject.as_bytes())))
     }
 
-    fn key(&self, slot: KeySlot) -> Option<[u8; 32]> {
-        let line = KeyLine::read(&self.file, slot.number)?;
-        match line.tag == hex(&slot.tag) {
-            true => line.key(&self.keys),
-            false => None,
+    /// The key of a slot; `None` when it was destroyed.
+    ///
+    /// A line that does not open is one that was destroyed, as long as the first line opens: one key of keys wraps them all.
+    fn key(&self, slot: KeySlot) -> Result<Option<[u8; 32]>, Failure> {
+        let line = KeyLine::read(&self.file, slot.number).filter(|line| line.tag == hex(&slot.tag));
+        if let Some(key) = line.and_then(|line| line.key(&self.keys)) {
+            return Ok(Some(key));
+        }
+        let first = KeyLine::read(&self.file, 0).and_then(|line| line.key(&self.keys));
+        match first {
+            Some(_) => Ok(None),
+            None => Err(unusable(NO_KEY)),
         }
     }
 
-    /// Seals a text of the entry with this id under the key of a slot; none when that key is gone.
-    pub fn seal(&self, slot: KeySlot, entry_id: &str, text: &str) -> Option<Vec<u8>> {
-        let key = self.key(slot)?;
-        let sealed = seal(&key, place_of(entry_id).as_bytes(), text.as_bytes())?;
+    /// Seals a value for its place under the key of a slot; `None` when that key is gone, or cannot be had.
+    pub fn seal(&self, slot: KeySlot, place: ValuePlace<'_>, bytes: &[u8]) -> Option<Vec<u8>> {
+        let key = self.key(slot).ok()??;
+        let sealed = seal(&key, place.context().as_bytes(), bytes)?;
         let mut value = vec![VERSION];
         value.extend_from_slice(&slot.bytes());
         value.extend_from_slice(&sealed);
         Some(value)
     }
 
-    /// Opens what [`KeyReader::seal`] made for the same entry; none when the key is gone, or it was changed.
-    pub fn open(&self, entry_id: &str, sealed: &[u8]) -> Option<String> {
-        let (version, rest) = sealed.split_first()?;
-        let (slot, sealed) = rest.split_at_checked(SLOT)?;
-        let slot = KeySlot::of(slot).filter(|_| *version == VERSION)?;
-        let text = open(&self.key(slot)?, place_of(entry_id).as_bytes(), sealed)?;
-        String::from_utf8(text).ok()
+    /// Opens what [`KeyReader::seal`] made for the same place; `None` when the key was destroyed, or the value was changed.
+    ///
+    /// # Errors
+    /// [`Fault::SealKeys`] when no key of keys opens the file, or it was wrapped again and written over since it was opened.
+    ///
+    /// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
+    pub fn open(&self, place: ValuePlace<'_>, sealed: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let Some((slot, sealed)) = parts(sealed) else {
+            return Ok(None);
+        };
+        let key = self.key(slot)?;
+        Ok(key.and_then(|key| open(&key, place.context().as_bytes(), sealed)))
     }
 }
 
-fn place_of(entry_id: &str) -> String {
-    ["operator-note/1/", entry_id].concat()
+/// Under which key a value is sealed, and the rest of it.
+fn parts(sealed: &[u8]) -> Option<(KeySlot, &[u8])> {
+    let (version, rest) = sealed.split_first()?;
+    let (slot, rest) = rest.split_at_checked(SLOT)?;
+    let slot = KeySlot::of(slot).filter(|_| *version == VERSION)?;
+    Some((slot, rest))
+}
+
+/// What a value is, and where it stands: what was sealed for one place opens in no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValuePlace<'p> {
+    /// The reason of the operator who caused the entry with this id.
+    Note(&'p str),
+    /// A piece of the evidence packet with this id.
+    Piece(&'p str, i64),
+}
+
+impl ValuePlace<'_> {
+    fn context(self) -> String {
+        match self {
+            ValuePlace::Note(entry_id) => ["operator-note/1/", entry_id].concat(),
+            ValuePlace::Piece(packet_id, no) => format!("evidence-piece/1/{packet_id}/{no}"),
+        }
+    }
 }

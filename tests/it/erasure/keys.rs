@@ -1,150 +1,12 @@
 //! Operators' reasons lie sealed in the database, under keys outside it: an erasure destroys the key first, and then neither the store nor a
 //! backup from before gives the reason.
 
-use crate::exchange::bed::context;
-use crate::support::store::{TestStore, on_postgres};
-use causeway::audit::note_sealing::seal_notes;
-use causeway::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
-use causeway::bulk::files::BulkFiles;
-use causeway::config::Config;
-use causeway::context::Context;
-use causeway::erasure::{ErasureReason, ErasureWish, LegalBasis, erase};
-use causeway::error::{Failure, Fault};
-use causeway::ops::ledger::{LedgerFilter, list};
-use causeway::secret::member_keys::{KeySlot, KeyStart, MEMBER_KEYS_FILE, MemberKeys, NOTHING_SEALED};
-use causeway::store::schema::{erasure, member_key, operator_note};
-use causeway::store::{Db, member_keys};
-use causeway::telemetry::Correlation;
-use diesel::prelude::*;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-/// 2026-01-01T00:00:00Z
-const NOW: i64 = 1_767_225_600_000;
-const WHY: &str = "Mrs. Lima asked who saw her record";
-
-struct Kept {
-    ctx: Context,
-    path: PathBuf,
-    _store: TestStore,
-}
-
-impl Kept {
-    fn new() -> Kept {
-        let store = TestStore::fresh();
-        let path = store.place.folder.path().join("own").join(MEMBER_KEYS_FILE);
-        let above = |_: bool| -> Result<Vec<(String, [u8; 32])>, Failure> { Ok(vec![("k".to_owned(), [7; 32])]) };
-        let ctx = Context {
-            member_keys: MemberKeys::at(path.clone(), Arc::new(above)),
-            ..context(&store, NOW)
-        };
-        Kept {
-            ctx,
-            path,
-            _store: store,
-        }
-    }
-
-    /// An empty file, as somebody puts it where all processes of a PostgreSQL store reach it.
-    fn put_empty_file(&self) {
-        fs::create_dir_all(self.path.parent().expect("a folder")).expect("made");
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.path)
-            .expect("an empty file");
-    }
-
-    /// An operator looked at this member, ten minutes ago. Returns the id of the entry.
-    fn looked(&self, patient: Option<&str>, reason: &str) -> String {
-        let at_ms = NOW - 600_000;
-        let id = self.ctx.ids.new_id(at_ms);
-        let actor = Actor {
-            kind: "operator",
-            ..Actor::default()
-        };
-        let mut entry = LedgerEvent::new(Action::OperatorViewed, actor, Correlation::internal(id.clone()));
-        entry.object = patient.map(|patient| Object {
-            kind: "Patient",
-            id: patient.to_owned(),
-        });
-        entry.note = Some(OperatorNote {
-            operator: "ana".to_owned(),
-            reason: reason.to_owned(),
-        });
-        let own = id.clone();
-        let write = move |db: &mut Db| ledger::append(db, &entry, &own, at_ms * 1_000);
-        self.ctx.store.write_blocking(write).expect("appended");
-        id
-    }
-
-    fn seal(&self) -> Result<usize, Failure> {
-        seal_notes(&self.ctx, &|write| self.ctx.store.write_blocking(write))
-    }
-
-    /// What the database has of a reason.
-    fn row(&self, id: &str) -> (String, Option<Vec<u8>>) {
-        let read = |db: &mut Db| {
-            Ok(operator_note::table
-                .find(id)
-                .select((operator_note::reason, operator_note::sealed))
-                .first(db)?)
-        };
-        self.ctx.store.read_blocking(read).expect("a note")
-    }
-
-    /// What an auditor is shown.
-    fn shown(&self, id: &str) -> Option<String> {
-        let filter = LedgerFilter {
-            limit: 100,
-            ..LedgerFilter::default()
-        };
-        let page = self
-            .ctx
-            .store
-            .read_blocking(|db| list(db, &filter, &self.ctx.member_keys))
-            .expect("a page");
-        let item = page.items.into_iter().find(|item| item.id == id);
-        item.expect("the entry").note
-    }
-
-    /// Puts a sealed reason back, as a restored backup would.
-    fn restore(&self, id: &str, sealed: Vec<u8>) {
-        let own = id.to_owned();
-        let write = move |db: &mut Db| {
-            diesel::update(operator_note::table.find(&own))
-                .set(operator_note::sealed.eq(Some(sealed.clone())))
-                .execute(db)?;
-            Ok(())
-        };
-        self.ctx.store.write_blocking(write).expect("restored");
-    }
-
-    fn keys(&self) -> i64 {
-        let read = |db: &mut Db| Ok(member_key::table.count().get_result(db)?);
-        self.ctx.store.read_blocking(read).expect("a number")
-    }
-
-    fn erasures(&self) -> i64 {
-        let read = |db: &mut Db| Ok(erasure::table.count().get_result(db)?);
-        self.ctx.store.read_blocking(read).expect("a number")
-    }
-
-    fn erase(&self, patient: &str) -> Result<(), Failure> {
-        let wish = ErasureWish {
-            patient_id: patient.to_owned(),
-            reason: ErasureReason::TestData,
-            legal_basis: Some(LegalBasis::NoDutyToKeep),
-            with_record: false,
-            operator: "ana".to_owned(),
-        };
-        let files = BulkFiles::new(&Config::load(None, []).expect("a configuration"));
-        erase(&self.ctx, &files, &wish, false).map(drop)
-    }
-}
+use super::kept::{Kept, WHY};
+use crate::support::store::on_postgres;
+use causeway::error::Fault;
+use causeway::secret::member_keys::{KeySlot, KeyStart, NOTHING_SEALED};
+use causeway::store::member_keys;
+use std::fs;
 
 #[test]
 fn t_f06_a_backup_from_before_an_erasure_gives_no_reason_once_the_key_is_gone() {
@@ -229,12 +91,17 @@ fn without_its_file_of_keys_a_store_makes_no_other_and_erases_nothing() {
     kept.seal().expect("sealed");
     let aside = kept.path.with_extension("aside");
     fs::rename(&kept.path, &aside).expect("moved");
-    assert_eq!(kept.shown(&one), None);
+    assert_eq!(
+        kept.look_refused(),
+        Fault::SealKeys,
+        "what is sealed is not told as erased"
+    );
     let late = kept.looked(Some("p2"), WHY);
     assert_eq!(kept.seal().expect_err("no file").fault(), Fault::SealKeys);
     assert_eq!(kept.erase("p1").expect_err("no file").fault(), Fault::SealKeys);
     kept.put_empty_file();
     assert_eq!(kept.seal().expect_err("an empty file").fault(), Fault::SealKeys);
+    assert_eq!(kept.look_refused(), Fault::SealKeys);
     assert_eq!(kept.row(&late), (WHY.to_owned(), None), "it stays as it is");
     fs::rename(&aside, &kept.path).expect("put back");
     assert_eq!(kept.shown(&one).as_deref(), Some(WHY));
