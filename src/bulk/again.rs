@@ -2,6 +2,7 @@
 
 use super::files::BulkFiles;
 use super::hands;
+use super::job::{self, LOOKED_MS};
 use super::kinds::work_of;
 use crate::config::BulkConfig;
 use crate::context::Context;
@@ -22,6 +23,7 @@ pub(super) async fn write_again(
     let now_ms = ctx.clock.now_ms();
     let work = work_of(&run.kind).ok_or(Fault::StoreDamaged)?;
     let (run, new_id, deadline_ms) = (run.clone(), ctx.ids.new_id(now_ms), now_ms + limits.deadline_ms);
+    let end_id = ctx.ids.new_id(now_ms);
     let more = hands::ids(ctx);
     let mut pieces = vec![piece, run.pieces - 1];
     pieces.dedup();
@@ -30,6 +32,8 @@ pub(super) async fn write_again(
             return Ok(Vec::new());
         };
         hands::call_again(db, work, (&run, piece), (&new_id, &more), now_ms)?;
+        // Its end waits for the files to be over, and has to look at the work again.
+        job::end_at(db, &run, &end_id, deadline_ms.min(now_ms + LOOKED_MS), now_ms)?;
         Ok(dropped)
     };
     let dropped = ctx.store.write(reopen).await?;

@@ -207,7 +207,8 @@ pub async fn of(ctx: &Context, caller: &Caller, id: &str) -> Result<BulkJobRow, 
     let (id, partner) = (id.to_owned(), caller.partner.id.clone());
     let found = ctx.store.read(move |db| rows::find_of(db, &id, &partner)).await?;
     let now_ms = ctx.clock.now_ms();
-    let is_over = |row: &BulkJobRow| row.state == rows::DONE && row.expires_ms.is_some_and(|at_ms| at_ms <= now_ms);
+    // A run that is written again keeps the end of its first time.
+    let is_over = |row: &BulkJobRow| row.expires_ms.is_some_and(|at_ms| at_ms <= now_ms);
     found.filter(|row| !is_over(row)).ok_or_else(|| Fault::NotFound.into())
 }
 
@@ -318,7 +319,7 @@ pub(super) fn finish_piece(
         return Ok(());
     }
     match rows::find(db, &piece.job_id)? {
-        Some(row) => end_at(db, &row, new_id, expires_ms, now_ms),
+        Some(row) => end_at(db, &row, new_id, row.expires_ms.unwrap_or(expires_ms), now_ms),
         None => Ok(()),
     }
 }
@@ -337,7 +338,7 @@ pub(super) fn drop_late(ctx: &Context, files: &BulkFiles, failure: &Failure, wri
 }
 
 /// Makes the end of a run due at `due_ms`, if it is due later.
-fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64) -> Result<(), Failure> {
+pub(super) fn end_at(db: &mut Db, row: &BulkJobRow, new_id: &str, due_ms: i64, now_ms: i64) -> Result<(), Failure> {
     let end = NewJob {
         kind: &END,
         partner: Some(&row.partner_id),

@@ -221,8 +221,10 @@ pub fn finish_piece(
 ) -> Result<bool, Failure> {
     let (id, position) = (&piece.job_id, piece.position);
     // The row of the run comes first: whoever ends another piece waits here, so that each count below sees what the others committed.
-    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    diesel::update(of_it).set(bulk_job::updated_ms.eq(now_ms)).execute(db)?;
+    let of_it = || bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
+    diesel::update(of_it())
+        .set(bulk_job::updated_ms.eq(now_ms))
+        .execute(db)?;
     diesel::delete(
         bulk_file::table
             .filter(bulk_file::job_id.eq(id))
@@ -231,18 +233,24 @@ pub fn finish_piece(
     .execute(db)?;
     insert!(db, bulk_file::table, files);
     set_piece(db, id, position, DONE)?;
-    let done: i64 = bulk_piece::table
-        .filter(bulk_piece::job_id.eq(id))
-        .filter(bulk_piece::state.eq(DONE))
-        .count()
-        .get_result(db)?;
-    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    diesel::update(of_it).set(bulk_job::pieces_done.eq(done)).execute(db)?;
-    let of_it = bulk_job::table.find(id).filter(bulk_job::state.eq(RUNNING));
-    let ended = diesel::update(of_it.filter(bulk_job::pieces.le(done)))
-        .set((bulk_job::state.eq(DONE), bulk_job::expires_ms.eq(expires_ms)))
+    let done = pieces_done(db, id)?;
+    diesel::update(of_it())
+        .set(bulk_job::pieces_done.eq(done))
+        .execute(db)?;
+    // What is written again is kept no longer for that.
+    let first = of_it().filter(bulk_job::expires_ms.is_null().and(bulk_job::pieces.le(done)));
+    diesel::update(first)
+        .set(bulk_job::expires_ms.eq(expires_ms))
+        .execute(db)?;
+    let ended = diesel::update(of_it().filter(bulk_job::pieces.le(done)))
+        .set(bulk_job::state.eq(DONE))
         .execute(db)?;
     Ok(ended == 1)
+}
+
+fn pieces_done(db: &mut Db, id: &str) -> Result<i64, Failure> {
+    let of_it = bulk_piece::table.filter(bulk_piece::job_id.eq(id));
+    Ok(of_it.filter(bulk_piece::state.eq(DONE)).count().get_result(db)?)
 }
 
 fn set_piece(db: &mut Db, id: &str, position: i64, state: &str) -> Result<(), Failure> {
@@ -285,11 +293,7 @@ pub fn reopen(
         diesel::delete(bulk_file::table.filter(of_piece())).execute(db)?;
         set_piece(db, id, *position, WAITING)?;
     }
-    let done: i64 = bulk_piece::table
-        .filter(bulk_piece::job_id.eq(id))
-        .filter(bulk_piece::state.eq(DONE))
-        .count()
-        .get_result(db)?;
+    let done = pieces_done(db, id)?;
     diesel::update(bulk_job::table.find(id))
         .set(bulk_job::pieces_done.eq(done))
         .execute(db)?;

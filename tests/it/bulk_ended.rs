@@ -25,6 +25,15 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
         .iter()
         .map(|file| bulk.path(file["url"].as_str().expect("a URL")))
         .collect();
+    // What is told apart from a time that is given anew.
+    sql(
+        &bulk,
+        "UPDATE bulk_job SET expires_ms = (expires_ms / 10000000 + 1) * 10000000 + 7",
+    );
+    sql(
+        &bulk,
+        "UPDATE job SET due_ms = due_ms + 36000000 WHERE kind = 'bulk-end'",
+    );
     let gone = &bulk.ids[1];
     let consents = bulk.payer.json_command(&["consent", "list"]);
     let theirs = consents.as_array().expect("a list").iter();
@@ -48,6 +57,10 @@ async fn who_withdraws_after_the_start_is_in_no_file_that_is_given() {
     let left = names.filter(|name| folder.join(name).exists()).count();
     assert!(left <= urls.len() - refused, "what may not be given is removed");
     let manifest = bulk.done(&status).await;
+    let kept = bulk.payer.count("bulk_job WHERE expires_ms % 10000000 = 7");
+    assert_eq!(kept, 1, "what is written again is kept no longer for that");
+    let looked = "job JOIN bulk_job ON live_key = bulk_job.id WHERE job.kind = 'bulk-end' AND due_ms <= expires_ms";
+    assert_eq!(bulk.payer.count(looked), 1, "its end was called back");
     let taken = bulk.taken(&manifest).await;
     assert_eq!(taken, bulk.everything(&bulk.ids[..1]).await);
     let told = bulk.path(manifest["error"][0]["url"].as_str().expect("a file"));

@@ -17,7 +17,8 @@ use crate::store::Db;
 use crate::store::bulk_runs::RunMemberRow;
 use reqwest::Url;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most bytes of an answer.
 pub(super) const ANSWER_BYTES: u64 = 64 << 20;
@@ -195,6 +196,8 @@ pub(super) enum MemberAnswer {
 #[derive(Debug, Default)]
 pub(super) struct BulkAnswer {
     said: BTreeMap<i64, MemberAnswer>,
+    /// The first member of whom each Patient was said. A Patient stays here when a second one comes, so that a third is noticed too.
+    by_patient: HashMap<String, i64>,
     group_id: Option<String>,
 }
 
@@ -322,11 +325,13 @@ impl BulkAnswer {
                 true => {
                     let text = member.entity.reference.as_deref().ok_or_else(unfit)?;
                     let id = patient_id(peer, text)?;
-                    let matched = MemberAnswer::Matched(id);
-                    match self.said.values_mut().find(|other| **other == matched) {
-                        None => matched,
-                        Some(other) => {
-                            *other = MemberAnswer::Shared;
+                    match self.by_patient.entry(id.clone()) {
+                        Entry::Vacant(free) => {
+                            free.insert(position);
+                            MemberAnswer::Matched(id)
+                        }
+                        Entry::Occupied(first) => {
+                            self.said.insert(*first.get(), MemberAnswer::Shared);
                             MemberAnswer::Shared
                         }
                     }
@@ -422,6 +427,15 @@ mod tests {
             (shared.of(0), shared.of(1)),
             (Some(MemberAnswer::Shared), Some(MemberAnswer::Shared))
         );
+        for count in 3..6 {
+            let sent: Vec<String> = (0..count).map(|position| format!("member-{position}")).collect();
+            let members: Vec<(&str, &str)> = sent.iter().map(|sent| ("Patient/a", sent.as_str())).collect();
+            let shared = read(&group("match", &members), true).expect("an answer");
+            let all = (0..count).all(|position| shared.of(position) == Some(MemberAnswer::Shared));
+            assert!(all, "one Patient of {count} members: {:?}", shared.said);
+        }
+        let same = group("match", &[("Patient/a", "member-0"), ("Patient/a", "member-0")]);
+        assert_eq!(read(&same, true).err(), Some(Fault::MatchAnswerUnfit));
         let twice = group("match", &[("Patient/a", "member-0"), ("Patient/b", "member-0")]);
         let both = [
             group("match", &[("Patient/a", "member-0")]),

@@ -90,8 +90,14 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     };
     let peer = run.wire.peer(&run.ctx().clone()).await?;
     let limits = peer.limits();
-    let sum = |of: fn(&ManifestFile) -> Option<u64>| -> u64 { manifest.output.iter().filter_map(of).sum() };
-    if sum(|file| file.resources) > limits.exchange_entries || sum(|file| file.bytes) > limits.exchange_bytes {
+    // The partner's figures may be any.
+    let sum = |files: &[ManifestFile], of: fn(&ManifestFile) -> Option<u64>| {
+        files.iter().filter_map(of).fold(0, u64::saturating_add)
+    };
+    let output = &manifest.output;
+    if sum(output, |file| file.resources) > limits.exchange_entries
+        || sum(output, |file| file.bytes) > limits.exchange_bytes
+    {
         return Err(refused(Fault::PartnerTooMuch));
     }
     let big = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -116,7 +122,7 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
         })
         .collect();
     run.row.transaction_ms = manifest.transaction_ms;
-    run.row.left_out = big(manifest.error.iter().filter_map(|file| file.resources).sum());
+    run.row.left_out = big(sum(&manifest.error, |file| file.resources));
     let id = run.row.id.clone();
     // The end of the step says that the run got on: this is repeated after a crash before it.
     run.held.write(move |db| rows::put_files(db, &id, &files)).await?;

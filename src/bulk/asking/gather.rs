@@ -29,10 +29,19 @@ pub fn gather(
     // Jobs of a series add to the same run at once, and the run may begin meanwhile.
     rows::lock(db)?;
     let mut place = None;
-    for run in rows::gathering(db, file_digest)? {
+    let mut newest_ms = None;
+    // A run is begun when all that fit are full, so only the newest, or one of the same millisecond, may have room.
+    for run in rows::gathering(db, file_digest)?.into_iter().rev() {
+        if run.partner_id != partner_id || run.since_ms != since_ms {
+            continue;
+        }
+        if *newest_ms.get_or_insert(run.created_ms) != run.created_ms {
+            break;
+        }
         let count = rows::count(db, &run.id)?;
-        if run.partner_id == partner_id && run.since_ms == since_ms && count < MEMBERS_MOST {
+        if count < MEMBERS_MOST {
             place = Some((run.id, count));
+            break;
         }
     }
     let (run_id, position) = match place {

@@ -165,6 +165,7 @@ impl MemberReader {
             if !glimpse.is_member {
                 continue;
             }
+            let is_readable = glimpse.is_readable;
             self.members += 1;
             if self.members > self.members_max {
                 return Err(too_many(self.members_max));
@@ -175,7 +176,7 @@ impl MemberReader {
                     is_repeated,
                     bytes,
                 };
-                let line = member.line();
+                let line = member.line(is_readable);
                 self.place(line.len() + 1);
                 lines.push(line);
             }
@@ -229,6 +230,8 @@ impl MemberReader {
 struct Glimpse {
     /// Whether it is a member. One that cannot be read counts as one, so that it is told where it stands.
     is_member: bool,
+    /// Whether it is JSON.
+    is_readable: bool,
     /// The Patient that it names, if it can be read.
     patient: Option<SeenPatient>,
 }
@@ -247,6 +250,7 @@ impl Glimpse {
         let Ok(screened) = screen(&text, &ScreenLimits::request()) else {
             return Glimpse {
                 is_member: true,
+                is_readable: false,
                 patient: None,
             };
         };
@@ -263,6 +267,7 @@ impl Glimpse {
         };
         Glimpse {
             is_member: name.is_some_and(|name| name.is(MEMBER)),
+            is_readable: true,
             patient: read(),
         }
     }

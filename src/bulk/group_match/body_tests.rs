@@ -153,6 +153,24 @@ fn a_member_becomes_a_single_match_and_its_failures_are_placed_in_the_whole() {
 }
 
 #[test]
+fn a_line_end_in_a_string_is_not_made_to_something_that_was_not_sent() {
+    let good = member("p1", "A", "1");
+    for end in ["\n", "\r", "\r\n"] {
+        // Between tokens it is a blank, and the member is the same.
+        let spread = good.replacen(',', &format!(",{end}"), 1);
+        let (text, _) = read(&body(&[spread]), 10).expect("read");
+        let request = members(&text).expect("members").remove(0).request();
+        assert!(request.parts.is_some(), "{end:?}: it can be read");
+        let broken = good.replacen("\"A", &format!("\"{end}A"), 1);
+        assert_ne!(broken, good);
+        let (text, spool) = read(&body(&[broken, good.clone()]), 10).expect("read");
+        let two = members(&text).expect("members");
+        let readable: Vec<bool> = two.iter().map(|one| one.request().parts.is_some()).collect();
+        assert_eq!((readable, spool.members), (vec![false, true], 2), "{end:?} in a string");
+    }
+}
+
+#[test]
 fn a_body_that_names_nobody_too_many_or_is_cut_is_refused_as_a_whole() {
     assert_eq!(fault(b""), Fault::NotJson);
     assert_eq!(fault(b"{}"), Fault::ResourceInvalid);

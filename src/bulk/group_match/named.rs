@@ -90,6 +90,9 @@ impl MemberRequest {
     }
 }
 
+/// A byte that stands nowhere in JSON.
+const NOWHERE: u8 = 0x01;
+
 /// The parts of a member that the single match knows. Others may stand beside them, and are passed over.
 const PARTS: [&str; 4] = ["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"];
 
@@ -131,10 +134,12 @@ impl NamedMember {
         }
     }
 
-    /// Its line: the index, the mark, and the parameter, in which a line end becomes a blank.
-    pub(super) fn line(&self) -> Vec<u8> {
+    /// Its line: the index, the mark, and the parameter, in which a line end becomes a blank. In one that cannot be read a line end may stand
+    /// in a string: it becomes a byte that JSON has nowhere, so that nobody reads what was not sent.
+    pub(super) fn line(&self, is_readable: bool) -> Vec<u8> {
         let mut line = format!("{} {} ", self.index, u8::from(self.is_repeated)).into_bytes();
-        let flat = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+        let end = if is_readable { b' ' } else { NOWHERE };
+        let flat = |byte: &u8| if matches!(byte, b'\n' | b'\r') { end } else { *byte };
         line.extend(self.bytes.iter().map(flat));
         line
     }

@@ -51,7 +51,7 @@ pub async fn read(
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(&request)?;
     let groups = groups::one(&app.ctx, &authorised.caller, &id).await?;
-    Ok(answer(&request, form, groups).await?)
+    Ok(answer((&request, authorised, &app), form, groups).await?)
 }
 
 /// The search with its parameters in the URL.
@@ -61,7 +61,7 @@ pub async fn search(
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     let asked = own::got(&request, &authorised, &app).await?;
-    searched(&request, &authorised, &app, asked).await
+    searched((&request, authorised, &app), asked).await
 }
 
 /// The search with its parameters in a form, in the URL, or in both.
@@ -72,22 +72,25 @@ pub async fn search_post(
     app: web::Data<App>,
 ) -> Result<HttpResponse, HttpFailure> {
     let asked = own::sent(&request, &authorised, payload, &app).await?;
-    searched(&request, &authorised, &app, asked).await
+    searched((&request, authorised, &app), asked).await
 }
 
 async fn searched(
-    request: &HttpRequest,
-    authorised: &Authorised,
-    app: &App,
+    (request, authorised, app): (&HttpRequest, Authorised, &web::Data<App>),
     asked: OwnSearch,
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(request)?;
     let found = bundle(&app.ctx, &authorised.caller, &asked).await?;
-    Ok(answer(request, form, found).await?)
+    Ok(answer((request, authorised, app), form, found).await?)
 }
 
-/// The answer with these groups. A small one is sent at once, with its length; of a large one, a page of members at a time is in memory.
-async fn answer(request: &HttpRequest, form: AnswerForm, mut groups: GroupsText) -> Result<HttpResponse, Failure> {
+/// The answer with these groups. A small one is sent at once, with its length; of a large one, a page of members at a time is in memory, and
+/// before each page the caller is authenticated again: nothing more leaves for a partner that was suspended meanwhile.
+async fn answer(
+    (request, authorised, app): (&HttpRequest, Authorised, &web::Data<App>),
+    form: AnswerForm,
+    mut groups: GroupsText,
+) -> Result<HttpResponse, Failure> {
     let mut first = Vec::new();
     loop {
         match groups.next().await? {
@@ -103,12 +106,13 @@ async fn answer(request: &HttpRequest, form: AnswerForm, mut groups: GroupsText)
     }
     let mut room = PieceRoom::of(request, form == AnswerForm::Html);
     room.exchange(first.len(), ROOM_WAIT).await?;
-    let rest = stream::unfold(Some((groups, room)), |state| async move {
-        let (mut groups, mut room) = state?;
+    let begun = (groups, room, (request.clone(), authorised, app.clone()));
+    let rest = stream::unfold(Some(begun), |state| async move {
+        let (mut groups, mut room, who) = state?;
         // The piece before was taken.
         room.leave();
-        match next(&mut groups, &mut room).await {
-            Ok(text) => Some((Ok(Bytes::from(text?)), Some((groups, room)))),
+        match next(&mut groups, &mut room, &who).await {
+            Ok(text) => Some((Ok(Bytes::from(text?)), Some((groups, room, who)))),
             Err(failure) => Some((Err(failure), None)),
         }
     });
@@ -116,11 +120,16 @@ async fn answer(request: &HttpRequest, form: AnswerForm, mut groups: GroupsText)
     Ok(own::head().streaming(first.chain(rest)))
 }
 
-async fn next(groups: &mut GroupsText, room: &mut PieceRoom) -> Result<Option<Vec<u8>>, Failure> {
+async fn next(
+    groups: &mut GroupsText,
+    room: &mut PieceRoom,
+    (request, authorised, app): &(HttpRequest, Authorised, web::Data<App>),
+) -> Result<Option<Vec<u8>>, Failure> {
     let text = groups.next().await?;
     if let Some(text) = &text {
         room.exchange(text.len(), STREAM_WAIT).await?;
     }
+    authorised.still_holds(request, app).await?;
     Ok(text)
 }
 
