@@ -7,6 +7,7 @@ use crate::error::Failure;
 use crate::identity::Rules;
 use crate::ids::Ids;
 use crate::keeping::Periods;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::guesses::GuessLimits;
 use crate::store::{Store, secrets};
 use std::sync::{Arc, OnceLock};
@@ -77,6 +78,8 @@ pub struct Context {
     pub review: ReviewTerms,
     /// How long each kind of data is kept.
     pub keeping: Arc<Periods>,
+    /// What values beside the ledger are sealed under.
+    pub member_keys: MemberKeys,
     /// Wakes this process's worker.
     pub bell: WorkBell,
 }
@@ -115,6 +118,7 @@ impl Context {
             policy_four_eyes: false,
             review: ReviewTerms::default(),
             keeping: Arc::default(),
+            member_keys: MemberKeys::default(),
             bell: WorkBell::default(),
         })
     }

@@ -2,6 +2,8 @@
 //! nothing else names the cryptography library.
 
 pub mod ed25519;
+pub mod key_lines;
+pub mod member_keys;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};

@@ -12,6 +12,8 @@ use crate::ids::Ids;
 use crate::ops::policy_kinds::KINDS;
 use crate::policy::keep_built_in;
 use crate::records::bring_up::due;
+use crate::secret::member_keys::{MEMBER_KEYS_FILE, MemberKeys};
+use crate::security::vault::{KEYS_FILE, Vault};
 use crate::store::{Store, StoreNeed, StoreOptions, tokens};
 use std::path::Path;
 use std::sync::Arc;
@@ -89,10 +91,32 @@ pub fn open_as_it_is(config: &Config, need: StoreNeed, tell: &mut dyn FnMut(&str
         review: config.review(),
         matching: Arc::new(Rules::shipped(&config.policy.matching)),
         keeping: Arc::new(config.retention.clone()),
+        member_keys: member_keys(config),
         bell: WorkBell::default(),
     };
     if let Some(newest_ms) = ctx.store.read_blocking(tokens::newest_ms)? {
         ctx.clock.has_seen(newest_ms);
     }
     Ok(ctx)
+}
+
+/// What the keys of the vault are derived for, to wrap members' keys.
+const WRAPS: &str = "member-keys/1";
+
+/// The file of members' keys beside the store, wrapped under the keys of the vault. Neither file is read before it is needed.
+fn member_keys(config: &Config) -> MemberKeys {
+    let folder = config.data_folder();
+    let above = folder.join(KEYS_FILE);
+    let read = move |make: bool| -> Result<Vec<(String, [u8; 32])>, Failure> {
+        let vault = if make {
+            Vault::open(&above)?
+        } else {
+            Vault::read(&above)?
+        };
+        Ok(vault
+            .secrets(WRAPS)
+            .map(|(id, secret)| (id.to_owned(), secret))
+            .collect())
+    };
+    MemberKeys::at(folder.join(MEMBER_KEYS_FILE), Arc::new(read))
 }

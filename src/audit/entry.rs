@@ -76,6 +76,7 @@ actions! {
     WorkerStarted => "worker.started",
     WorkerStopped => "worker.stopped",
     LedgerLogBegun => "ledger.log-begun",
+    LedgerKeysRotated => "ledger.keys-rotated",
     EvidenceAsked => "evidence.packet-asked",
     EvidenceMade => "evidence.packet-made",
     EvidenceFailed => "evidence.packet-failed",

@@ -5,6 +5,7 @@ use super::audit_keys::{kept_checkpoint, log_key, witness_key};
 use super::audit_packet::{self, AuditPacketArgs};
 use super::audit_prove;
 use super::look::LookArgs;
+use super::sealing_keys::{self, SealingKeysCommand};
 use crate::audit::cosigned::{last_cosigned, with_lines};
 use crate::audit::export;
 use crate::audit::folder::ExportedLedger;
@@ -116,6 +117,13 @@ pub enum AuditCommand {
     },
     /// Print the public key of the log
     Key,
+    /// Check or rotate the keys outside the database that seal values beside the ledger
+    #[command(after_help = sealing_keys::EXAMPLES)]
+    Keys {
+        /// What to do
+        #[command(subcommand)]
+        what: SealingKeysCommand,
+    },
 }
 
 impl AuditArgs {
@@ -139,10 +147,11 @@ impl AuditArgs {
 
     /// Whether the command only reads the store.
     pub fn reads(&self) -> bool {
-        !matches!(
-            &self.command,
-            AuditCommand::Packet(_) | AuditCommand::EraseSubject { .. }
-        )
+        match &self.command {
+            AuditCommand::Packet(_) | AuditCommand::EraseSubject { .. } => false,
+            AuditCommand::Keys { what } => what.reads(),
+            _ => true,
+        }
     }
 
     /// The member that the command names.
@@ -199,6 +208,9 @@ pub fn on_store(
     asker: &CommandAsker,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
+    if let AuditCommand::Keys { what } = &args.command {
+        return sealing_keys::run(what, ctx, asker, out);
+    }
     let log = ctx.store.read_blocking(rows::log)?.ok_or_else(|| {
         Failure::new(Fault::NotFound).remedy("The log of the ledger begins when a server or worker starts.")
     })?;
@@ -251,7 +263,7 @@ pub fn on_store(
             Ok(Exit::Done)
         }
         AuditCommand::Checkpoint { witnessed } => checkpoint(ctx, &log, *witnessed, out),
-        AuditCommand::EraseSubject { .. } => Err(Fault::ParameterInvalid.into()),
+        AuditCommand::EraseSubject { .. } | AuditCommand::Keys { .. } => Err(Fault::ParameterInvalid.into()),
         AuditCommand::NewLog { .. } => {
             Err(Failure::new(Fault::StoreBusy).remedy("Stop the server, and give the command again."))
         }

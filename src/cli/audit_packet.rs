@@ -150,7 +150,7 @@ pub(super) fn fetch(
         kind: "EvidencePacket",
         id: row.id.clone(),
     };
-    let bytes = ctx.store.read_blocking(|db| asks::content(db, &row));
+    let bytes = ctx.store.read_blocking(|db| asks::content(db, &row, &ctx.member_keys));
     let bytes = bytes.map_err(|failure| match failure.fault() {
         Fault::PacketNotMade => failure.because(format!("packet {} waits", row.id)),
         _ => failure,

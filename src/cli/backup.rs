@@ -7,6 +7,7 @@ use crate::audit::{Action, Actor, LedgerEvent, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::hex;
+use crate::secret::member_keys::{MEMBER_KEYS_FILE, WRAPPING_KEYS_FILE};
 use crate::security::vault::{KEYS_FILE, Vault};
 use crate::store::Db;
 use crate::store::backups::{self, BackupRow};
@@ -115,7 +116,12 @@ pub fn run(args: &BackupArgs, ctx: &Context, cwd: &Path, asker: &CommandAsker, o
     );
     shown.clear();
     let (manifest, sum) = made?;
-    tell(&manifest, &hex(&sum), &folder, out);
+    let beside = [MEMBER_KEYS_FILE, WRAPPING_KEYS_FILE];
+    let keys: Vec<&str> = beside
+        .into_iter()
+        .filter(|name| asker.data_folder.join(name).exists())
+        .collect();
+    tell(&manifest, &hex(&sum), (folder.as_path(), &keys), out);
     Ok(Exit::Done)
 }
 
@@ -163,7 +169,7 @@ fn record(ctx: &Context, asker: &CommandAsker, place: &BackupPlace, sum: [u8; 32
     ctx.store.reserved().write_blocking(write)
 }
 
-fn tell(manifest: &BackupManifest, sum: &str, folder: &Path, out: &mut Out) {
+fn tell(manifest: &BackupManifest, sum: &str, (folder, keys): (&Path, &[&str]), out: &mut Out) {
     let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
     if out.json {
         let mut value = json!(manifest);
@@ -185,6 +191,7 @@ fn tell(manifest: &BackupManifest, sum: &str, folder: &Path, out: &mut Out) {
     if !manifest.received_keys.is_empty() {
         apart.push(KEYS_FILE.to_owned());
     }
+    apart.extend(keys.iter().map(|name| (*name).to_owned()));
     if let Some(log) = &manifest.log {
         apart.push(format!("{}.key", log.id));
     }

@@ -6,7 +6,7 @@ use super::pages::{every_page, or_dash};
 use super::short;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::ops::audit_events;
+use crate::ops::audit_events::{self, ShownBy};
 use crate::ops::disclosures::{self, DisclosureFilter, DisclosureItem, DisclosuresAsked};
 use crate::ops::viewed::patient;
 use crate::store::beginnings::IdKind;
@@ -89,7 +89,7 @@ fn show_bundle(ctx: &Context, filter: &DisclosureFilter, out: &mut Out) -> Resul
             ..filter.clone()
         };
         ctx.store
-            .read_blocking(|db| audit_events::disclosed(db, &filter, &ctx.payer))
+            .read_blocking(|db| audit_events::disclosed(db, &filter, &ShownBy::of(ctx)))
     })?;
     out.value(&audit_events::bundle("collection", events, &ctx.payer.base_url, &[]));
     Ok(Exit::Done)

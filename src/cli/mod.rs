@@ -59,6 +59,7 @@ pub mod review;
 mod review_table;
 pub mod runbook;
 pub mod sandbox_partner;
+mod sealing_keys;
 pub mod serve;
 mod short;
 pub mod states;

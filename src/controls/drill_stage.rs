@@ -17,6 +17,7 @@ use crate::partner::client::Identity;
 use crate::partner::peer::{PeerLimits, PeerMeans};
 use crate::partner::{Registration, registry};
 use crate::records::import::ingest_ndjson;
+use crate::secret::member_keys::MemberKeys;
 use crate::secret::{Secret, hex, random};
 use crate::security::vault::{KEYS_FILE, Vault};
 use crate::store::exchanges::{self, AttemptRow, ExchangeRow};
@@ -163,6 +164,7 @@ impl Drill {
             keeping: Arc::default(),
             policy_four_eyes: false,
             review: ReviewTerms::default(),
+            member_keys: MemberKeys::default(),
             bell: WorkBell::default(),
         };
         Ok(self.ctx.get_or_init(|| ctx).clone())

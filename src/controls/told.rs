@@ -70,6 +70,7 @@ pub const fn row_of(action: Action) -> RowOfEntry {
         OperatorImported | ExchangeImported => None("it counts the rows of a file, each of which is checked by itself"),
         ServerStarted | ServerStopped | ClockJumped | WorkerStarted | WorkerStopped => None(PROCESS),
         LedgerLogBegun => None("the log is checked with its signatures"),
+        LedgerKeysRotated => None("the keys are outside of the store"),
         StoreBackedUp | StoreRestored => None("the backup is outside of the store"),
         JobReplayed => None("a job is deleted when it is done"),
         RetentionDeleted => None("what it is about is deleted"),

@@ -256,16 +256,18 @@ impl Demo {
     }
 
     async fn ledger(&self, out: &mut Out) -> Result<(), Failure> {
+        let keys = self.ctx.member_keys.clone();
         let items = self
             .ctx
             .store
-            .read(|db| {
+            .read(move |db| {
                 ledger::list(
                     db,
                     &ledger::LedgerFilter {
                         limit: 500,
                         ..Default::default()
                     },
+                    &keys,
                 )
             })
             .await?;

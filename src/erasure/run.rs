@@ -38,11 +38,13 @@ pub struct ErasureWish {
 /// Erases a member, and waits until it is done. With `dry_run` it only tells what there is, with the same refusals. Blocks this thread.
 ///
 /// # Errors
-/// [`Fault::MemberUnknown`]; [`Fault::ErasureKept`], [`Fault::ErasureHeld`], [`Fault::ErasureWaits`]; [`Fault::StoreBusy`] or
-/// [`Fault::NoRoom`] when the files of the database could not be cleaned yet: then the command is given again; those of the store.
+/// [`Fault::MemberUnknown`]; [`Fault::ErasureKept`], [`Fault::ErasureHeld`], [`Fault::ErasureWaits`]; [`Fault::SealKeys`] when the file of
+/// members' keys is missing; [`Fault::StoreBusy`] or [`Fault::NoRoom`] when the files of the database could not be cleaned yet: then the
+/// command is given again; those of the store.
 pub fn erase(ctx: &Context, files: &BulkFiles, wish: &ErasureWish, dry_run: bool) -> Result<ErasureReport, Failure> {
     let patient = wish.patient_id.as_str();
     let now_ms = ctx.clock.now_ms();
+    steps::demand_keys(ctx)?;
     if dry_run {
         return ctx.store.read_blocking(|db| {
             let leave = demand(db, wish, &ctx.keeping, now_ms)?;

@@ -7,6 +7,7 @@
 use super::kind::ERASE;
 use super::report::counts_of;
 use super::words::{ErasureReason, LegalBasis};
+use crate::audit::packet_sealing::destroy_erased;
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
 use crate::bulk::files::BulkFiles;
 use crate::bulk::job::cancel_for;
@@ -17,12 +18,17 @@ use crate::exchange::kind::EXCHANGE;
 use crate::failpoint;
 use crate::jobs;
 use crate::records::erased::{RecordEraser, count_roster_anew};
+use crate::secret::member_keys::{KeyReader, KeySlot, KeyStart};
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::retention::holds;
-use crate::store::{Db, bulk, bulk_receipts, erased_decided, erased_entries, erased_record, evidence, group_ends};
+use crate::store::{
+    Db, bulk, bulk_receipts, erased_decided, erased_entries, erased_record, evidence, group_ends, member_keys,
+};
 use crate::telemetry::Correlation;
 use std::time::Duration;
 
+/// The keys of what the ledger says about the member are destroyed.
+const KEYS_GONE: &str = "keys-gone";
 /// What opens the ledger is closed.
 const LEDGER_CLOSED: &str = "ledger-closed";
 /// The files of bulk jobs are gone.
@@ -39,7 +45,8 @@ const BEFORE_ERASED: &str = "before-erased";
 const ERASED: &str = "erased";
 
 /// The points at which [`crate::failpoint`] can kill an erasure.
-pub const POINTS: [&str; 7] = [
+pub const POINTS: [&str; 8] = [
+    KEYS_GONE,
     LEDGER_CLOSED,
     FILES_GONE,
     EXCHANGES_GONE,
@@ -66,7 +73,11 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
             erased_record::values_of(db, patient)?,
         ))
     })?;
+    destroy_keys(ctx, &names)?;
+    pass(KEYS_GONE);
     close(ctx, patient, &names, &values)?;
+    forget_keys(ctx, &names)?;
+    destroy_keys_of_packets(ctx)?;
     pass(LEDGER_CLOSED);
     if row.with_record == 1 {
         drop_files(ctx, files, row, patient)?;
@@ -77,9 +88,60 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
         count_roster_anew(ctx)?;
         pass(RECORD_GONE);
         std::thread::sleep(LET_END);
+        destroy_keys(ctx, &names)?;
         close(ctx, patient, &names, &values)?;
+        forget_keys(ctx, &names)?;
+        destroy_keys_of_packets(ctx)?;
     }
     conclude(ctx, row)
+}
+
+/// The mark of the store and its file of keys, if it knows any key.
+fn own_keys(ctx: &Context) -> Result<Option<([u8; 32], KeyReader)>, Failure> {
+    if !ctx.store.read_blocking(member_keys::has_any)? {
+        return Ok(None);
+    }
+    let mark = ctx.store.read_blocking(member_keys::known_mark)?;
+    let mark = mark.ok_or(Fault::StoreDamaged)?;
+    let reader = ctx.member_keys.ready(&mark, KeyStart::Never)?;
+    Ok(Some((mark, reader)))
+}
+
+/// Refuses where the file of keys is missing: what is sealed under them could not be erased.
+///
+/// # Errors
+/// [`Fault::SealKeys`]; those of the store.
+pub(super) fn demand_keys(ctx: &Context) -> Result<(), Failure> {
+    own_keys(ctx).map(drop)
+}
+
+/// Destroys the keys under which something about these names is sealed, and returns the codes by which the database knows them. They are gone for
+/// good before anything is deleted, so that what a crash leaves in the database cannot be opened; and the database names them until all is
+/// closed, so that whoever goes on finds them again.
+fn destroy_keys(ctx: &Context, names: &[String]) -> Result<Vec<String>, Failure> {
+    let Some((mark, reader)) = own_keys(ctx)? else {
+        return Ok(Vec::new());
+    };
+    let codes = names.iter().map(|name| reader.code(name));
+    let codes: Vec<String> = codes.collect::<Result<_, _>>()?;
+    let slots = ctx.store.read_blocking(|db| member_keys::slots_of(db, &codes))?;
+    let slots: Vec<KeySlot> = slots.into_values().collect();
+    ctx.member_keys.destroy(&mark, &slots)?;
+    Ok(codes)
+}
+
+/// Takes the keys of these names out of the database, after those were destroyed that somebody made while the entries were closed.
+fn forget_keys(ctx: &Context, names: &[String]) -> Result<(), Failure> {
+    let codes = destroy_keys(ctx, names)?;
+    match codes.is_empty() {
+        true => Ok(()),
+        false => ctx.store.write_blocking(move |db| member_keys::forget(db, &codes)),
+    }
+}
+
+/// Destroys the keys of the packets whose bytes were just erased. Where one was, the database knows until it is gone.
+fn destroy_keys_of_packets(ctx: &Context) -> Result<(), Failure> {
+    destroy_erased(ctx, &|write| ctx.store.write_blocking(write))
 }
 
 /// Closes the entries about the member.

@@ -10,9 +10,10 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::jobs::{NewJob, enqueue};
 use crate::policy::is_same_person;
+use crate::secret::member_keys::MemberKeys;
 use crate::security::Operator;
 use crate::store::evidence::{self as rows, ERASED, FAILED, PacketRow, WAITING};
-use crate::store::{Db, ledger_tree};
+use crate::store::{Db, ledger_tree, member_keys};
 
 /// What the entry says of a packet that is asked for with personal values.
 const WITH_PHI: &str = "with-phi";
@@ -114,8 +115,9 @@ pub fn demand_second(ctx: &Context, row: &PacketRow, operator: &str) -> Result<(
 /// The bytes of a packet.
 ///
 /// # Errors
-/// [`Fault::PacketNotMade`] while it waits; the fault for which it could not be made; [`Fault::PacketErased`]; [`Fault::StoreDamaged`]; those of the database.
-pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
+/// [`Fault::PacketNotMade`] while it waits; the fault for which it could not be made; [`Fault::PacketErased`]; [`Fault::SealKeys`] when it is
+/// sealed and its key cannot be had; [`Fault::StoreDamaged`]; those of the database.
+pub fn content(db: &mut Db, row: &PacketRow, keys: &MemberKeys) -> Result<Vec<u8>, Failure> {
     match (row.state.as_str(), row.fault.as_deref()) {
         (WAITING, _) => Err(Fault::PacketNotMade.into()),
         (FAILED, code) => {
@@ -123,6 +125,9 @@ pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
             Err(fault.copied().unwrap_or(Fault::Internal).into())
         }
         (ERASED, _) => Err(Fault::PacketErased.into()),
-        _ => rows::content(db, row),
+        _ => {
+            let opener = member_keys::opener(db, keys)?;
+            rows::content(db, row, &opener)
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::audit::tree::{TreeHash, leaf_hash};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::ops::audit_events;
+use crate::ops::audit_events::{self, ShownBy};
 use crate::store::entries::EntryRow;
 use crate::store::erasures::{self, TakenOut};
 use crate::store::{Db, entry_search, evidence_entries as rows};
@@ -80,7 +80,7 @@ pub fn make(
         let (mut told, mut patients) = basis.files(db, (&found, &entries), scope, ctx)?;
         let mut opened = None;
         if terms.with_phi {
-            let values = opened_values(db, &entries)?;
+            let values = opened_values(db, &entries, &ctx.member_keys)?;
             opened = Some(values.count);
             told.push(values.file);
             patients.extend(values.patients);
@@ -212,7 +212,7 @@ impl Basis {
         beside.extend(policies::files(db, entries, &ctx.keeping)?);
         let events = {
             let rows: Vec<EntryRow> = entries.iter().map(|entry| entry.row.clone()).collect();
-            audit_events::of_entries(db, &rows, found.member.as_deref(), payer)?
+            audit_events::of_entries(db, &rows, found.member.as_deref(), &ShownBy::of(ctx))?
         };
         let report = EvidenceReport {
             payer: &payer.name,

@@ -5,8 +5,9 @@ use super::entry::EvidenceEntry;
 use crate::audit::packet::archive::PackedFile;
 use crate::audit::packet::opened::{OPENED, OpenedValue};
 use crate::error::Failure;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::entries::EntryRow;
-use crate::store::{Db, consents, entry_search};
+use crate::store::{Db, consents, entry_search, member_keys};
 
 /// Entries whose notes one query reads.
 pub(super) const TOGETHER: usize = 500;
@@ -25,8 +26,11 @@ pub(super) struct OpenedValues {
 /// chose, and operators with their reasons.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn opened(db: &mut Db, entries: &[EvidenceEntry]) -> Result<OpenedValues, Failure> {
+/// [`Fault::SealKeys`] when the keys of a sealed reason cannot be had; those of the database.
+///
+/// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
+pub(super) fn opened(db: &mut Db, entries: &[EvidenceEntry], keys: &MemberKeys) -> Result<OpenedValues, Failure> {
+    let opener = member_keys::opener(db, keys)?;
     let (mut text, mut count, mut patients) = (String::new(), 0, Vec::new());
     for some in entries.chunks(TOGETHER) {
         let rows: Vec<EntryRow> = some.iter().map(|entry| entry.row.clone()).collect();
@@ -34,11 +38,14 @@ pub(super) fn opened(db: &mut Db, entries: &[EvidenceEntry]) -> Result<OpenedVal
         for entry in some {
             let owner = owner(db, entry)?;
             let note = notes.get(&entry.row.id);
+            let reason = note
+                .map(|note| opener.note(&entry.row.id, note.reason.clone(), note.sealed.as_deref()))
+                .transpose()?;
             let values = [
                 ("object", entry.row.subject.as_deref().filter(|_| owner.is_some())),
                 ("correlation", Some(entry.row.correlation_id.as_str())),
-                ("operator", note.map(|(operator, _)| operator.as_str())),
-                ("note", note.map(|(_, reason)| reason.as_str())),
+                ("operator", note.map(|note| note.operator.as_str())),
+                ("note", reason.as_deref()),
             ];
             for (field, value) in values {
                 if let Some(opened) = value.and_then(|value| open(entry, field, value)) {

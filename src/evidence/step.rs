@@ -2,6 +2,7 @@
 
 use super::make::{MadePacket, PacketTerms, make};
 use super::scope::PacketScope;
+use crate::audit::packet_sealing;
 use crate::audit::sequencer::Sequencer;
 use crate::audit::{Action, Actor, LedgerEvent, Object, ledger};
 use crate::error::{ActWithin, Failure, Fault, RunbookRow};
@@ -119,6 +120,7 @@ fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<bool, Fai
     let mut entry = entry(row, Action::EvidenceMade);
     entry.response_digest = Some(digest);
     entry.bytes = Some(packet.bytes.len() as u64);
+    let pieces = packet_sealing::pieces(ctx, &row.id, &packet.bytes, &|write| held.write_blocking(write))?;
     let (entry_id, id) = (ctx.ids.new_id(at_us / 1000), row.id.clone());
     held.write_alone_blocking(move |db| {
         // No erasure begins between this look and the commit, and no run of retention deletes anything.
@@ -126,7 +128,7 @@ fn keep(held: &HeldJob, row: &PacketRow, packet: MadePacket) -> Result<bool, Fai
         if erasures::touched_since(db, packet.read_after)? {
             return Ok(false);
         }
-        if rows::made(db, &id, &figures, (&packet.bytes, &packet.tells_of))? {
+        if rows::made(db, &id, &figures, (&pieces, &packet.tells_of))? {
             ledger::append(db, &entry, &entry_id, at_us)?;
         }
         Ok(true)

@@ -3,6 +3,8 @@
 use super::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
 use crate::audit::deletion::deletion;
 use crate::audit::ledger;
+use crate::audit::note_sealing::{NotesWrite, seal_notes};
+use crate::audit::packet_sealing::seal_packets;
 use crate::error::{Failure, Fault};
 use crate::keeping::DataKind;
 use crate::store::{authorizations, entries, guesses, idempotency, tokens};
@@ -26,8 +28,12 @@ pub static EXPIRED: WorkKind = sweep(
     60,
     "it deletes only rows that have expired for everybody, and a deleted row cannot be deleted again",
 );
-/// Indexes the ledger by the member that an entry is about.
-pub static LEDGER_INDEX: WorkKind = sweep("ledger-index", 60, "each row of the index is written once");
+/// Indexes the ledger by the member that an entry is about, and seals the reasons beside its entries, and evidence packets.
+pub static LEDGER_INDEX: WorkKind = sweep(
+    "ledger-index",
+    60,
+    "each row of the index is written once, and what is sealed is not found again",
+);
 /// Marks prior authorizations as ended whose period is over.
 pub static AUTHORIZATIONS: WorkKind = sweep(
     "authorizations",
@@ -127,6 +133,19 @@ fn index_ledger(held: &HeldJob) -> Result<(), Failure> {
         if held.write_blocking(move |db| entries::index(db, now_us, INDEX_ROWS))? < INDEX_ROWS {
             break;
         }
+    }
+    let commit = |write: NotesWrite| held.write_blocking(write);
+    let sealed = seal_notes(held.ctx(), &commit).and_then(|_| seal_packets(held.ctx(), &commit));
+    if let Err(failure) = sealed {
+        if failure.fault() != Fault::SealKeys {
+            return Err(failure);
+        }
+        // They stay plain meanwhile, and the index goes on.
+        tracing::error!(
+            fault = failure.fault().code(),
+            remedy = failure.remedy_text(),
+            "operators' reasons and evidence packets cannot be sealed"
+        );
     }
     Ok(())
 }

@@ -11,15 +11,16 @@ use crate::audit::commitment;
 use crate::audit::fhir::{
     AuditedConsent, AuditedEnd, AuditedEntry, AuditedFacts, entry_id, events, is_disclosure, share_of,
 };
-use crate::context::Payer;
+use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::ids::is_fhir_id;
-use crate::store::Db;
+use crate::secret::member_keys::{MemberKeys, ValueOpener};
 use crate::store::consents::{self, ConsentRow};
 use crate::store::disclosed::{share_at, shares_at};
 use crate::store::entries::{self, EntryRow};
-use crate::store::entry_search::{self, EntrySearch, FoundRows};
+use crate::store::entry_search::{self, EntrySearch, FoundRows, NoteRow};
+use crate::store::{Db, member_keys};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -29,6 +30,23 @@ const ENTRIES: i64 = 100;
 const EVENTS: usize = 500;
 
 const DATES: &str = "Give date as ge, gt, le, lt or nothing before a date or an instant, such as ge2026-11-30; give it twice for a range.";
+
+/// Who shows the events, and the keys that open what stands sealed beside entries.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownBy<'c> {
+    payer: &'c Payer,
+    keys: &'c MemberKeys,
+}
+
+impl<'c> ShownBy<'c> {
+    /// Those of a process.
+    pub fn of(ctx: &'c Context) -> ShownBy<'c> {
+        ShownBy {
+            payer: &ctx.payer,
+            keys: &ctx.member_keys,
+        }
+    }
+}
 
 /// Which events to find.
 #[derive(Clone, Debug, Default)]
@@ -132,11 +150,11 @@ fn outcome(value: &str) -> Result<String, Failure> {
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
-pub fn list(db: &mut Db, search: &EventSearch, payer: &Payer) -> Result<OpsPage<Value>, Failure> {
+pub fn list(db: &mut Db, search: &EventSearch, shown: &ShownBy<'_>) -> Result<OpsPage<Value>, Failure> {
     let found = entry_search::find(db, &search.entries)?;
     let (mut events, next) = match search.subject() {
-        Some(subject) => (told(db, found.rows, Some(subject), payer)?, found.next),
-        None => told_of_all(db, found, payer)?,
+        Some(subject) => (told(db, found.rows, Some(subject), shown)?, found.next),
+        None => told_of_all(db, found, shown)?,
     };
     if !search.outcomes.is_empty() {
         events.retain(|event| search.outcomes.iter().any(|code| event["outcome"] == code.as_str()));
@@ -148,7 +166,7 @@ pub fn list(db: &mut Db, search: &EventSearch, payer: &Payer) -> Result<OpsPage<
 ///
 /// # Errors
 /// [`Fault::NotFound`]; [`Fault::StoreDamaged`]; those of the database.
-pub fn one(db: &mut Db, id: &str, payer: &Payer) -> Result<Value, Failure> {
+pub fn one(db: &mut Db, id: &str, shown: &ShownBy<'_>) -> Result<Value, Failure> {
     let row = entry_search::one(db, entry_id(id))?;
     let file = row.as_ref().and_then(|row| row.subject.clone());
     let share = match share_of(id).zip(file) {
@@ -156,7 +174,7 @@ pub fn one(db: &mut Db, id: &str, payer: &Payer) -> Result<Value, Failure> {
         None => None,
     };
     let member = share.as_ref().map(|share| share.subject.as_str());
-    let events = told(db, row.into_iter().collect(), member, payer)?;
+    let events = told(db, row.into_iter().collect(), member, shown)?;
     let found = events.into_iter().find(|event| event["id"] == id);
     found.ok_or_else(|| Fault::NotFound.into())
 }
@@ -165,7 +183,7 @@ pub fn one(db: &mut Db, id: &str, payer: &Payer) -> Result<Value, Failure> {
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`]; those of the database.
-pub fn disclosed(db: &mut Db, filter: &DisclosureFilter, payer: &Payer) -> Result<OpsPage<Value>, Failure> {
+pub fn disclosed(db: &mut Db, filter: &DisclosureFilter, shown: &ShownBy<'_>) -> Result<OpsPage<Value>, Failure> {
     let mut rows = entries::begun(db, filter)?;
     let limit = usize::try_from(filter.limit).unwrap_or(1);
     let next = rows
@@ -173,7 +191,7 @@ pub fn disclosed(db: &mut Db, filter: &DisclosureFilter, payer: &Payer) -> Resul
         .and_then(|_| rows.get(limit - 1))
         .map(|row| row.id.clone());
     rows.truncate(limit);
-    let mut events = told(db, rows, Some(&filter.member), payer)?;
+    let mut events = told(db, rows, Some(&filter.member), shown)?;
     events.retain(is_disclosure);
     Ok(OpsPage { items: events, next })
 }
@@ -183,14 +201,19 @@ pub fn disclosed(db: &mut Db, filter: &DisclosureFilter, payer: &Payer) -> Resul
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
-pub fn of_entries(db: &mut Db, rows: &[EntryRow], member: Option<&str>, payer: &Payer) -> Result<Vec<Value>, Failure> {
-    let mut beside = Beside::of(db, &[], member)?;
+pub fn of_entries(
+    db: &mut Db,
+    rows: &[EntryRow],
+    member: Option<&str>,
+    shown: &ShownBy<'_>,
+) -> Result<Vec<Value>, Failure> {
+    let mut beside = Beside::of(db, &[], member, shown)?;
     beside.ends = Ends::among(rows.to_vec())?;
     beside.notes = entry_search::notes(db, rows)?;
     beside.read_consents(db, rows)?;
     let mut told = Vec::new();
     for row in rows {
-        told.extend(events(&beside.entry(db, row.clone())?, payer));
+        told.extend(events(&beside.entry(db, row.clone())?, shown.payer));
     }
     Ok(told)
 }
@@ -221,18 +244,18 @@ pub fn bundle(kind: &str, events: Vec<Value>, base: &str, links: &[(&str, String
 }
 
 /// The events of these entries; of an entry about a file of many members, those of this member's share.
-fn told(db: &mut Db, rows: Vec<EntryRow>, member: Option<&str>, payer: &Payer) -> Result<Vec<Value>, Failure> {
-    let beside = Beside::of(db, &rows, member)?;
+fn told(db: &mut Db, rows: Vec<EntryRow>, member: Option<&str>, shown: &ShownBy<'_>) -> Result<Vec<Value>, Failure> {
+    let beside = Beside::of(db, &rows, member, shown)?;
     let mut told = Vec::new();
     for row in rows {
-        told.extend(events(&beside.entry(db, row)?, payer));
+        told.extend(events(&beside.entry(db, row)?, shown.payer));
     }
     Ok(told)
 }
 
 /// The events of these entries, whoever they are about, with those of each share of a file of many members; and where the next page begins.
-fn told_of_all(db: &mut Db, found: FoundRows, payer: &Payer) -> Result<(Vec<Value>, Option<String>), Failure> {
-    let mut beside = Beside::of(db, &found.rows, None)?;
+fn told_of_all(db: &mut Db, found: FoundRows, shown: &ShownBy<'_>) -> Result<(Vec<Value>, Option<String>), Failure> {
+    let mut beside = Beside::of(db, &found.rows, None, shown)?;
     let (mut told, mut left) = (Vec::new(), found.rows.len());
     for row in found.rows {
         let id = row.id.clone();
@@ -242,10 +265,10 @@ fn told_of_all(db: &mut Db, found: FoundRows, payer: &Payer) -> Result<(Vec<Valu
         };
         for share in shares {
             beside.shares = FileShares::only(share);
-            told.extend(events(&beside.entry(db, row.clone())?, payer));
+            told.extend(events(&beside.entry(db, row.clone())?, shown.payer));
         }
         beside.shares = FileShares::default();
-        told.extend(events(&beside.entry(db, row)?, payer));
+        told.extend(events(&beside.entry(db, row)?, shown.payer));
         left -= 1;
         if told.len() >= EVENTS && left > 0 {
             return Ok((told, Some(id)));
@@ -257,7 +280,8 @@ fn told_of_all(db: &mut Db, found: FoundRows, payer: &Payer) -> Result<(Vec<Valu
 /// What stands beside entries.
 struct Beside {
     ends: Ends,
-    notes: HashMap<String, (String, String)>,
+    notes: HashMap<String, NoteRow>,
+    opener: ValueOpener,
     /// The consents of the members that the entries are about.
     consents: HashMap<String, Vec<ConsentRow>>,
     /// The shares of the member who is asked about.
@@ -265,12 +289,13 @@ struct Beside {
 }
 
 impl Beside {
-    fn of(db: &mut Db, rows: &[EntryRow], member: Option<&str>) -> Result<Beside, Failure> {
+    fn of(db: &mut Db, rows: &[EntryRow], member: Option<&str>, shown: &ShownBy<'_>) -> Result<Beside, Failure> {
         let shares = member.map(|member| FileShares::of(db, member)).transpose()?;
         let mut beside = Beside {
             shares: shares.unwrap_or_default(),
             ends: Ends::of(db, rows)?,
             notes: entry_search::notes(db, rows)?,
+            opener: member_keys::opener(db, shown.keys)?,
             consents: HashMap::new(),
         };
         beside.read_consents(db, rows)?;
@@ -317,7 +342,13 @@ impl Beside {
             (Some("Grant"), Some(id)) => consents::grant(db, id)?.map(|grant| grant.patient_id),
             _ => None,
         };
-        let (operator, reason) = self.notes.get(&row.id).cloned().unzip();
+        let (operator, reason) = match self.notes.get(&row.id).cloned() {
+            Some(note) => {
+                let reason = self.opener.note(&row.id, note.reason, note.sealed.as_deref())?;
+                (Some(note.operator), Some(reason))
+            }
+            None => (None, None),
+        };
         Ok(AuditedEntry {
             share: share.map(|share| share.place),
             id: row.id,

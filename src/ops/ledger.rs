@@ -3,8 +3,9 @@
 use super::{OpsPage, page};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
-use crate::store::Db;
+use crate::secret::member_keys::{MemberKeys, ValueOpener};
 use crate::store::ops_queries::{self, LedgerEntry};
+use crate::store::{Db, member_keys};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -39,16 +40,22 @@ impl LedgerItem {
     }
 }
 
-/// A page of ledger entries.
+/// A page of ledger entries; operators' reasons are opened with `keys`.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for an entry that is no JSON object; those of the database.
-pub fn list(db: &mut Db, filter: &LedgerFilter) -> Result<OpsPage<LedgerItem>, Failure> {
+/// [`Fault::StoreDamaged`] for an entry that is no JSON object; [`Fault::SealKeys`] when the keys of a sealed reason cannot be had; those of
+/// the database.
+pub fn list(db: &mut Db, filter: &LedgerFilter, keys: &MemberKeys) -> Result<OpsPage<LedgerItem>, Failure> {
     let rows = ops_queries::ledger(db, filter)?;
-    page(rows, filter.limit, |row| row.id.clone(), item)
+    let opener = member_keys::opener(db, keys)?;
+    page(rows, filter.limit, |row| row.id.clone(), |row| item(row, &opener))
 }
 
-fn item(row: LedgerEntry) -> Result<LedgerItem, Failure> {
+fn item(row: LedgerEntry, opener: &ValueOpener) -> Result<LedgerItem, Failure> {
+    let note = row
+        .reason
+        .map(|reason| opener.note(&row.id, reason, row.sealed.as_deref()))
+        .transpose()?;
     let mut entry: Map<String, Value> =
         serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))?;
     // After an erasure the row has this server's own id of the request in its place.
@@ -61,7 +68,7 @@ fn item(row: LedgerEntry) -> Result<LedgerItem, Failure> {
         at: rfc3339_ms(row.at_us / 1000),
         entry,
         operator: row.operator,
-        note: row.reason.filter(|reason| !reason.is_empty()),
+        note: note.filter(|reason| !reason.is_empty()),
     })
 }
 
@@ -100,7 +107,9 @@ mod tests {
             limit: 9,
             ..Default::default()
         };
-        let page = store.read_blocking(|db| list(db, &filter)).expect("page");
+        let page = store
+            .read_blocking(|db| list(db, &filter, &MemberKeys::default()))
+            .expect("page");
         assert_eq!(page.items.len(), 1);
         assert_eq!(page.items[0].text(&["outcome", "class"]), Some("ok"));
         assert_eq!(page.items[0].text(&["outcome", "class", "more"]), None);

@@ -7,7 +7,7 @@
 //! Each exchange has a key of its own, derived from that of the file, so that no key seals more than the random nonces allow.
 
 use crate::error::{Failure, Fault};
-use crate::secret::{base64url, from_base64url, hex, hmac_sha256, open, random, seal};
+use crate::secret::{hex, hmac_sha256, key_lines, open, random, seal};
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -74,21 +74,9 @@ impl Vault {
 
     fn parse(text: &str) -> Result<Vault, Failure> {
         const WRONG: &str = "Restore received.keys from its backup: each line must have the id of a key, and the key.";
-        let mut keys: Vec<(String, [u8; 32])> = Vec::new();
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let (id, key) = line.split_once(' ').ok_or_else(|| unusable(WRONG))?;
-            let key: [u8; 32] = from_base64url(key.trim())
-                .and_then(|bytes| bytes.try_into().ok())
-                .ok_or_else(|| unusable(WRONG))?;
-            if id.is_empty() || keys.iter().any(|(known, _)| known == id) {
-                return Err(unusable(WRONG));
-            }
-            keys.push((id.to_owned(), key));
-        }
-        match keys.is_empty() {
-            true => Err(unusable(WRONG)),
-            false => Ok(Vault(Arc::new(keys))),
-        }
+        let keys = key_lines::parse(text).filter(|keys| !keys.is_empty());
+        let keys = keys.ok_or_else(|| unusable(WRONG))?;
+        Ok(Vault(Arc::new(keys)))
     }
 
     /// The id of the key for new work.
@@ -123,7 +111,7 @@ impl Vault {
 /// Makes the file with one key. When another process makes it at the same time, its file stays.
 fn make(path: &Path) -> Result<(), Failure> {
     let failed = |error| out_of_reach(path, error);
-    let line = format!("{} {}\n", hex(&random::<4>()), base64url(&random::<32>()));
+    let line = key_lines::line(&hex(&random::<4>()), &random());
     // A whole file appears under the name or none, also when the process ends in the middle.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
@@ -252,6 +240,7 @@ impl SealedPieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::base64url;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

@@ -151,18 +151,41 @@ pub fn one(db: &mut Db, id: &str) -> Result<Option<EntryRow>, Failure> {
     Ok(found.select(ENTRY).first(db).optional()?)
 }
 
+/// Who caused an entry, and why.
+#[derive(Clone, Debug)]
+pub struct NoteRow {
+    /// The operator.
+    pub operator: String,
+    /// The reason, when it is not sealed.
+    pub reason: String,
+    /// The reason, when it is sealed.
+    pub sealed: Option<Vec<u8>>,
+}
+
 /// Returns the operators who caused these entries, with their reasons, by entry id.
 ///
 /// # Errors
 /// Those of the database.
-pub fn notes(db: &mut Db, rows: &[EntryRow]) -> Result<HashMap<String, (String, String)>, Failure> {
+pub fn notes(db: &mut Db, rows: &[EntryRow]) -> Result<HashMap<String, NoteRow>, Failure> {
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    let found: Vec<(String, String, String)> = operator_note::table
+    let found: Vec<(String, String, String, Option<Vec<u8>>)> = operator_note::table
         .filter(operator_note::entry_id.eq_any(ids))
-        .select((operator_note::entry_id, operator_note::operator, operator_note::reason))
+        .select((
+            operator_note::entry_id,
+            operator_note::operator,
+            operator_note::reason,
+            operator_note::sealed,
+        ))
         .load(db)?;
-    let each = found.into_iter();
-    Ok(each.map(|(id, operator, reason)| (id, (operator, reason))).collect())
+    let each = found.into_iter().map(|(id, operator, reason, sealed)| {
+        let note = NoteRow {
+            operator,
+            reason,
+            sealed,
+        };
+        (id, note)
+    });
+    Ok(each.collect())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::schema::{
 };
 use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
+use crate::secret::member_keys::NOTHING_SEALED;
 use diesel::prelude::*;
 use std::collections::BTreeSet;
 
@@ -211,8 +212,9 @@ fn empty(db: &mut Db, id: &str) -> Result<(), Failure> {
 /// Empties one entry, and what its operator gave as a reason.
 fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
     empty(db, id)?;
-    let text = "UPDATE operator_note SET reason = '' WHERE entry_id = ?";
-    run(db, Statement::<Unsaid>::new(text, vec![Bind::Text(id)]))?;
+    let text = "UPDATE operator_note SET reason = '', sealed = ? WHERE entry_id = ?";
+    let binds = vec![Bind::Blob(NOTHING_SEALED), Bind::Text(id)];
+    run(db, Statement::<Unsaid>::new(text, binds))?;
     Ok(())
 }
 

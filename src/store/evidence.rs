@@ -6,6 +6,7 @@ use super::Db;
 use super::many::insert;
 use super::schema::{evidence_case_item, evidence_member, evidence_packet, evidence_piece, ledger_entry};
 use crate::error::{Failure, Fault};
+use crate::secret::member_keys::{ValueOpener, ValuePlace};
 use diesel::prelude::*;
 
 /// The state of a packet that is not made yet.
@@ -23,7 +24,7 @@ const CORRELATION: &str = "correlation";
 /// The kind of packets of a case.
 const CASE: &str = "case";
 
-/// Bytes of a piece.
+/// Bytes of a piece, before it is sealed.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// A row of `evidence_packet`.
@@ -69,6 +70,28 @@ pub struct MadeFigures {
     pub sha256: String,
     /// When, UTC milliseconds.
     pub made_ms: i64,
+}
+
+/// The bytes of a packet, in the pieces in which they are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketPieces {
+    /// How many bytes the packet has.
+    pub bytes: i64,
+    /// The pieces, in their order.
+    pub pieces: Vec<Vec<u8>>,
+    /// Whether they are sealed.
+    pub is_sealed: bool,
+}
+
+impl PacketPieces {
+    /// The pieces of a packet, plain.
+    pub fn of(bytes: &[u8]) -> PacketPieces {
+        PacketPieces {
+            bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            pieces: bytes.chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect(),
+            is_sealed: false,
+        }
+    }
 }
 
 /// Inserts a packet that was asked for.
@@ -126,7 +149,12 @@ pub fn newest(db: &mut Db, kind: &str, subject: &str) -> Result<Option<PacketRow
 ///
 /// # Errors
 /// Those of the database.
-pub fn made(db: &mut Db, id: &str, figures: &MadeFigures, (bytes, told): (&[u8], &[String])) -> Result<bool, Failure> {
+pub fn made(
+    db: &mut Db,
+    id: &str,
+    figures: &MadeFigures,
+    (kept, told): (&PacketPieces, &[String]),
+) -> Result<bool, Failure> {
     let waits = evidence_packet::table
         .find(id)
         .filter(evidence_packet::state.eq(WAITING));
@@ -135,7 +163,7 @@ pub fn made(db: &mut Db, id: &str, figures: &MadeFigures, (bytes, told): (&[u8],
             evidence_packet::state.eq(MADE),
             evidence_packet::size.eq(figures.size),
             evidence_packet::entries.eq(figures.entries),
-            evidence_packet::bytes.eq(i64::try_from(bytes.len()).unwrap_or(i64::MAX)),
+            evidence_packet::bytes.eq(kept.bytes),
             evidence_packet::sha256.eq(&figures.sha256),
             evidence_packet::made_ms.eq(figures.made_ms),
         ))
@@ -151,12 +179,13 @@ pub fn made(db: &mut Db, id: &str, figures: &MadeFigures, (bytes, told): (&[u8],
         })
         .collect();
     insert!(db, evidence_member::table, members);
-    for (no, piece) in (0_i64..).zip(bytes.chunks(PIECE_BYTES)) {
+    for (no, piece) in (0_i64..).zip(&kept.pieces) {
         diesel::insert_into(evidence_piece::table)
             .values((
                 evidence_piece::packet_id.eq(id),
                 evidence_piece::no.eq(no),
                 evidence_piece::content.eq(piece),
+                evidence_piece::sealed.eq(i64::from(kept.is_sealed)),
             ))
             .execute(db)?;
     }
@@ -184,14 +213,23 @@ pub fn failed(db: &mut Db, id: &str, fault: &str, now_ms: i64) -> Result<bool, F
 /// Returns the bytes of a packet that was made.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] when a piece is missing; those of the database.
-pub fn content(db: &mut Db, row: &PacketRow) -> Result<Vec<u8>, Failure> {
-    let pieces: Vec<Vec<u8>> = evidence_piece::table
+/// [`Fault::StoreDamaged`] when a piece is missing; [`Fault::PacketErased`] when its key was destroyed; [`Fault::SealKeys`] when its key cannot
+/// be had; those of the database.
+pub fn content(db: &mut Db, row: &PacketRow, opener: &ValueOpener) -> Result<Vec<u8>, Failure> {
+    let pieces: Vec<(i64, Vec<u8>, i64)> = evidence_piece::table
         .filter(evidence_piece::packet_id.eq(&row.id))
         .order(evidence_piece::no)
-        .select(evidence_piece::content)
+        .select((evidence_piece::no, evidence_piece::content, evidence_piece::sealed))
         .load(db)?;
-    let bytes = pieces.concat();
+    let mut bytes = Vec::new();
+    for (no, content, is_sealed) in pieces {
+        if is_sealed == 0 {
+            bytes.extend_from_slice(&content);
+            continue;
+        }
+        let opened = opener.value(ValuePlace::Piece(&row.id, no), &content)?;
+        bytes.extend(opened.ok_or(Fault::PacketErased)?);
+    }
     match i64::try_from(bytes.len()).ok() == row.bytes {
         true => Ok(bytes),
         false => Err(Failure::new(Fault::StoreDamaged).because("an evidence packet lacks a piece")),

@@ -132,6 +132,8 @@ pub struct LedgerEntry {
     /// The operator who acted and the reason, when it was an operator.
     pub operator: Option<String>,
     pub reason: Option<String>,
+    /// The reason, when it is sealed.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// Returns how many rows to fetch for a page: one more than it holds, which shows whether there is a next page.
@@ -220,6 +222,7 @@ pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Fa
             ledger_entry::entry,
             operator_note::operator.nullable(),
             operator_note::reason.nullable(),
+            operator_note::sealed.nullable(),
         ))
         .order(ledger_entry::id)
         .limit(fetched(filter.limit))

@@ -18,14 +18,15 @@ pub use bulk::{
     member_group, member_group_entry,
 };
 pub use erased::{backup_made, erasure};
-pub use evidence::{evidence_case, evidence_case_item, evidence_member, evidence_packet, evidence_piece};
+pub use evidence::{evidence_case, evidence_case_item, evidence_key, evidence_member, evidence_packet, evidence_piece};
 pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,
 };
 pub use ledger::{
     control_run, disclosed_file, disclosed_share, disclosure_end_state, ledger_checkpoint, ledger_cosignature,
-    ledger_leaf, ledger_log, ledger_subject, ledger_subject_state, ledger_tile, ledger_tree, partner_checkpoint,
+    ledger_leaf, ledger_log, ledger_subject, ledger_subject_state, ledger_tile, ledger_tree, member_key,
+    partner_checkpoint,
 };
 pub use policy::{guess, guess_lock, guess_tally, policy_activation, policy_active, policy_shadow, policy_version};
 pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};
@@ -458,11 +459,13 @@ diesel::table! {
         entry_id -> Text,
         operator -> Text,
         reason -> Text,
+        sealed -> Nullable<Binary>,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_leaf, operator_note);
 diesel::allow_tables_to_appear_in_same_query!(ledger_entry, ledger_subject, disclosed_share);
+diesel::allow_tables_to_appear_in_same_query!(evidence_key, evidence_packet);
 diesel::allow_tables_to_appear_in_same_query!(exchange, job, bulk_run_member);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, grants);
 diesel::allow_tables_to_appear_in_same_query!(member_group_entry, consent);

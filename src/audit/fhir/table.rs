@@ -123,7 +123,7 @@ fn told(action: Action) -> Told {
         TokenRevoked | PartnerAdded | PartnerSuspended | PartnerResumed | PartnerRotated | PolicyImported
         | PolicyProposed | PolicyActivated | PolicyApproved | PolicyWithdrawn | PolicyRolledBack
         | PolicyShadowStarted | PolicyShadowEnded | OperatorTokenIssued | OperatorTokenRevoked | LedgerLogBegun
-        | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],
+        | LedgerKeysRotated | HoldPlaced | HoldReleased => &[("", Activity(SETTING))],
         RequestRefused | OperatorRefused => &[("", Activity(REFUSED))],
         ServerStarted | WorkerStarted => &[("", Activity(START))],
         ServerStopped | WorkerStopped => &[("", Activity(STOP))],

@@ -76,7 +76,8 @@ pub(super) async fn ledger(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         return Err(Failure::new(Fault::ParameterInvalid).at("to").remedy(remedy));
     }
     asked.show("ledger", None).await?;
-    let page = asked.read(move |db| ledger::list(db, &filter)).await?;
+    let keys = asked.app.ctx.member_keys.clone();
+    let page = asked.read(move |db| ledger::list(db, &filter, &keys)).await?;
     pages::list(asked, page)
 }
 

@@ -5,18 +5,16 @@
 use super::request::{JsonBody, OpsRequest};
 use crate::audit::Object;
 use crate::error::{Failure, Fault};
-use crate::ops::audit_events::{self, EventSearch};
+use crate::ops::audit_events::{self, EventSearch, ShownBy};
 use crate::ops::viewed::patient;
 use crate::percent::encode;
 use serde_json::Value;
-use std::sync::Arc;
 
 const WHAT: &str = "audit-events";
 
 /// `GET /ops/v1/fhir/AuditEvent`.
 pub(super) async fn search(asked: &OpsRequest) -> Result<JsonBody, Failure> {
-    let payer = Arc::clone(&asked.app.ctx.payer);
-    let search = EventSearch::new(asked.query.pairs(), &payer)?;
+    let search = EventSearch::new(asked.query.pairs(), &asked.app.ctx.payer)?;
     let about = match asked.query.text("patient") {
         Some(_) => search.subject().map(patient),
         None => search.subject().map(|id| object("entity", id)),
@@ -24,8 +22,9 @@ pub(super) async fn search(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     asked.show(WHAT, about).await?;
     let store = &asked.app.ctx.store;
     store.flush().await;
+    let ctx = asked.app.ctx.clone();
     let page = store
-        .read_apart(move |db| audit_events::list(db, &search, &payer))
+        .read_apart(move |db| audit_events::list(db, &search, &ShownBy::of(&ctx)))
         .await?;
     let kept = asked.query.pairs().filter(|(name, _)| *name != "cursor");
     let kept: Vec<String> = kept
@@ -49,9 +48,11 @@ pub(super) async fn search(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/fhir/AuditEvent/{id}`.
 pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let id = asked.id(|| Fault::NotFound.into())?;
-    let (own, payer) = (id.clone(), Arc::clone(&asked.app.ctx.payer));
+    let (own, ctx) = (id.clone(), asked.app.ctx.clone());
     asked.app.ctx.store.flush().await;
-    let found = asked.read(move |db| audit_events::one(db, &own, &payer)).await;
+    let found = asked
+        .read(move |db| audit_events::one(db, &own, &ShownBy::of(&ctx)))
+        .await;
     let about = found.as_ref().ok().and_then(member).map(patient);
     let about = about.unwrap_or_else(|| object("AuditEvent", &id));
     asked.show(WHAT, Some(about)).await?;

@@ -91,7 +91,8 @@ async fn bytes(asked: &OpsRequest, found: Result<PacketRow, Failure>) -> Result<
     asked.show(found.as_ref().map_or(WHAT, asks::look_at), object).await?;
     let row = found?;
     let store = &asked.app.ctx.store;
-    let found = store.read_apart(move |db| asks::content(db, &row)).await?;
+    let keys = asked.app.ctx.member_keys.clone();
+    let found = store.read_apart(move |db| asks::content(db, &row, &keys)).await?;
     Ok(Bytes::from(found))
 }
 

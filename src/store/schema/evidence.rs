@@ -26,6 +26,14 @@ diesel::table! {
         packet_id -> Text,
         no -> BigInt,
         content -> Binary,
+        sealed -> BigInt,
+    }
+}
+
+diesel::table! {
+    evidence_key (packet_id) {
+        packet_id -> Text,
+        slot -> Binary,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, how far it was followed, and of whom the
-//! files are that one entry is about; the checkpoints of partners' ledgers; and the last runs of controls.
+//! files are that one entry is about; where the keys of values beside entries are; the checkpoints of partners' ledgers; and the last runs of
+//! controls.
 
 diesel::table! {
     ledger_subject (subject, entry_id) {
@@ -42,6 +43,13 @@ diesel::table! {
         bytes -> BigInt,
         resources -> BigInt,
         salt -> Binary,
+    }
+}
+
+diesel::table! {
+    member_key (code) {
+        code -> Text,
+        slot -> Binary,
     }
 }
 

@@ -15,6 +15,7 @@ use causeway::exchange::{job_steps, watch};
 use causeway::ids::Ids;
 use causeway::jobs::{Chance, Runner, RunnerSettings};
 use causeway::records::import::ingest_ndjson;
+use causeway::secret::member_keys::MemberKeys;
 use causeway::store::exchanges::{self, AttemptRow, ExchangeRow};
 use causeway::store::guesses::GuessLimits;
 use causeway::store::partners::{self, PartnerRow};
@@ -259,6 +260,7 @@ pub fn context(store: &Store, now_ms: i64) -> Context {
         matching: Arc::default(),
         keeping: Arc::default(),
         policy_four_eyes: false,
+        member_keys: MemberKeys::default(),
         bell: WorkBell::default(),
     }
 }

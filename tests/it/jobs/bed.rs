@@ -10,6 +10,7 @@ use causeway::jobs::{
     AttemptEnding, Chance, Doing, HeldJob, JobStep, NewJob, Priority, Runner, RunnerSettings, WorkKind, enqueue,
 };
 use causeway::records::import::ingest_ndjson;
+use causeway::secret::member_keys::MemberKeys;
 use causeway::store::guesses::GuessLimits;
 use causeway::store::{Db, Store};
 use diesel::prelude::*;
@@ -254,6 +255,7 @@ pub fn context(store: &Store) -> Context {
         matching: Arc::default(),
         keeping: Arc::default(),
         policy_four_eyes: false,
+        member_keys: MemberKeys::default(),
         bell: WorkBell::default(),
     }
 }

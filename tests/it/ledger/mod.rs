@@ -3,6 +3,7 @@
 mod backup;
 mod evidence;
 mod evidence_gone;
+mod evidence_keys;
 mod evidence_opened;
 mod handed;
 mod kills;

@@ -12,6 +12,7 @@ use causeway::context::{Context, GuessGuard, Payer, ReviewTerms, WorkBell};
 use causeway::ids::Ids;
 use causeway::jobs::{Chance, JobStep, Runner, RunnerSettings};
 use causeway::retention::job;
+use causeway::secret::member_keys::MemberKeys;
 use causeway::security::Operator;
 use causeway::store::guesses::GuessLimits;
 use causeway::store::{Db, ledger_tree};
@@ -93,6 +94,7 @@ impl Bed {
             matching: Arc::default(),
             keeping: Arc::default(),
             policy_four_eyes: false,
+            member_keys: MemberKeys::default(),
             bell: WorkBell::default(),
         };
         let files = LogFiles::new(store.place.folder.path().join("log"));

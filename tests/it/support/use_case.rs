@@ -6,6 +6,7 @@ use causeway::clock::Clock;
 use causeway::context::{Context, GuessGuard, Payer, ReviewTerms, WorkBell};
 use causeway::ids::Ids;
 use causeway::release::{AnswerTerms, Everything, EverythingQuery};
+use causeway::secret::member_keys::MemberKeys;
 use causeway::security::tls::Revocations;
 use causeway::security::{Authority, Caller, Dialect, PartnerRef, PeerCertificate};
 use causeway::store::guesses::GuessLimits;
@@ -25,6 +26,7 @@ pub async fn context(payer: &TestPayer, clock: Clock) -> Context {
         policy_four_eyes: false,
         review: ReviewTerms::default(),
         keeping: Arc::default(),
+        member_keys: MemberKeys::default(),
         bell: WorkBell::default(),
         store,
         clock,
