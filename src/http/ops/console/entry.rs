@@ -99,7 +99,8 @@ pub(super) fn needed(request: &HttpRequest) -> HttpResponse {
         h1 { "You are not signed in" }
         p { "Sign in by a link that whoever runs this server makes for you:" }
         pre { "causeway console link --role ROLE --name YOUR-NAME --reason WHY" }
-        p { "A session ends 15 minutes after its last page, and 8 hours after it began." }
+        p { "A session ends " (console::IDLE_MS / 60_000) " minutes after its last page, and " (console::SESSION_MS / 3_600_000)
+            " hours after it began." }
         @if is_page {
             p { "If you are signed in and came by a link from elsewhere, "
                 a href=(request.path()) { "open this page again" } "." }

@@ -110,7 +110,7 @@ fn acts_of(review: &Value) -> Vec<Vec<Markup>> {
     let acts = review["acts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let names = ["at", "act", "verdict", "operator", "reason"];
     acts.iter()
-        .map(|act| names.map(|name| cell(act, name)).to_vec())
+        .map(|act| Vec::from(names.map(|name| cell(act, name))))
         .collect()
 }
 

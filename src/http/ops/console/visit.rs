@@ -234,12 +234,13 @@ mod tests {
         let mut good = of(&[("_csrf", "abc"), ("reason", "x")]);
         assert!(judge(&mut good, "abc").is_ok());
         assert_eq!(good, of(&[("reason", "x")]), "nobody takes it for a field");
-        for bad in [
-            &[][..],
+        let bad: [&[(&str, &str)]; 4] = [
+            &[],
             &[("_csrf", "abd")],
             &[("_csrf", "abc"), ("_csrf", "abc")],
             &[("_csrf", "")],
-        ] {
+        ];
+        for bad in bad {
             let failure = judge(&mut of(bad), "abc").expect_err("refused");
             assert_eq!(failure.fault(), Fault::FormForeign, "{bad:?}");
         }
