@@ -1,6 +1,7 @@
 //! A request to `/ops/v1` whose token has the role: what was asked and by whom, and its answer as JSON.
 //!
-//! Only [`OpsRequest::admit`] makes one, by the row of the table: a handler cannot run before the role was looked at.
+//! Only [`OpsRequest::admit`], and for pages of the console [`OpsRequest::of_page`], make one, by the row of the table: a handler cannot run
+//! before the role was looked at.
 
 use super::query::Query;
 use super::table::{OpsRoute, Sees, Shows};

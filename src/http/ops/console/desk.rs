@@ -85,6 +85,11 @@ impl Desk {
         rfc3339_ms(self.signed_in.visitor.ends_ms - (clock.lasting_ms() - clock.now_ms()))
     }
 
+    /// Now, UTC milliseconds.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.app.ctx.clock.now_ms()
+    }
+
     /// The token that each form of a page carries.
     pub(super) fn form_token(&self) -> &str {
         &self.signed_in.form_token

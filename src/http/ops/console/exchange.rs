@@ -111,6 +111,12 @@ pub(super) async fn one(desk: &Desk) -> Result<Answered, Failure> {
     if desk.may(OpsCall::Trace) {
         trail = optional(desk.ask(OpsCall::Trace, about(id)).await)?;
     }
+    // Of an exchange of ours it is an opt-in, which is among the states.
+    let consent_id = text(&exchange, "consent_id");
+    let mut consent = None;
+    if text(&exchange, "direction") == "inbound" && !consent_id.is_empty() && desk.may(OpsCall::Consent) {
+        consent = optional(desk.ask(OpsCall::Consent, about(consent_id)).await)?;
+    }
     let body = html! {
         h1 { "Exchange " span.id { (id) } }
         (states(&exchange))
@@ -124,6 +130,12 @@ pub(super) async fn one(desk: &Desk) -> Result<Answered, Failure> {
             section aria-labelledby="decision" {
                 h2 id="decision" { "Decision" }
                 details { summary { "What was compared, and why it was made" } (tree(decision)) }
+            }
+        }
+        @if let Some(consent) = &consent {
+            section aria-labelledby="consent" {
+                h2 id="consent" { "Consent" }
+                details { summary { "The consent, and its grants" } (tree(consent)) }
             }
         }
         @if let Some(trail) = &trail {
@@ -144,7 +156,7 @@ fn about(id: &str) -> DeskAsk {
     }
 }
 
-/// A part of the page that is left out where there is none: a decision may be deleted, and an exchange of before has no trail.
+/// A part of the page that is left out where there is none: a decision may be deleted, and an old exchange may have no trail.
 fn optional(answered: Result<Value, Failure>) -> Result<Option<Value>, Failure> {
     match answered {
         Ok(value) => Ok(Some(value)),

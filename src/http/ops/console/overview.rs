@@ -1,7 +1,7 @@
 //! The overview: what is raised, what is parked, and what waits for a person, as far as the roles of the session go.
 
 use super::desk::{Desk, DeskAsk};
-use super::parts::{Answered, cell, items, link, mark, runbook, shown, table, text};
+use super::parts::{Answered, cell, items, link, mark, runbook, shown, since, table, text};
 use super::{alerts, parked, reviews};
 use crate::error::Failure;
 use crate::http::ops::table::OpsCall;
@@ -34,7 +34,7 @@ pub(super) async fn home(desk: &Desk) -> Result<Answered, Failure> {
                 (alerts::rows(raised))
             }
         }
-        @if let Some((exchanges, jobs)) = &stands { (parked_few(exchanges, jobs.len())) }
+        @if let Some((exchanges, jobs)) = &stands { (parked_few(exchanges, jobs.len(), desk.now_ms())) }
         @if let Some(waits) = &waits { (reviews_few(waits)) }
         @if raised.is_none() && stands.is_none() && waits.is_none() {
             p { "None of your roles (" (desk.roles()) ") has a list here." }
@@ -43,14 +43,14 @@ pub(super) async fn home(desk: &Desk) -> Result<Answered, Failure> {
     Ok(shown("Overview", body))
 }
 
-fn parked_few(exchanges: &[Value], jobs: usize) -> Markup {
+fn parked_few(exchanges: &[Value], jobs: usize, now_ms: i64) -> Markup {
     let row = |one: &Value| {
         vec![
             link("exchanges", text(one, "id")),
             cell(one, "partner"),
             mark(text(one, "phase")),
             runbook(text(one, "reason")),
-            cell(one, "parked_at"),
+            since(text(one, "parked_at"), now_ms),
         ]
     };
     let rows: Vec<Vec<Markup>> = exchanges.iter().take(FEW).map(row).collect();

@@ -1,7 +1,7 @@
 //! What is parked and why, all background work, and letting a parked job go on.
 
 use super::desk::{Desk, DeskAsk};
-use super::parts::{self, Answered, cell, items, link, mark, next, runbook, shown, table, text};
+use super::parts::{self, Answered, cell, items, link, mark, next, runbook, shown, since, table, text};
 use crate::error::Failure;
 use crate::http::ops::table::OpsCall;
 use crate::percent::encode_all;
@@ -18,7 +18,7 @@ pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
             cell(one, "partner"),
             cell(one, "step"),
             runbook(text(one, "reason")),
-            cell(one, "parked_at"),
+            since(text(one, "parked_at"), desk.now_ms()),
             cell(one, "next_action"),
         ]
     };
@@ -45,7 +45,8 @@ fn one_job(desk: &Desk, job: &Value) -> Markup {
     html! {
         article.issue {
             h3 { "Job " code { (id) } }
-            (parts::facts(job, &["kind", "partner", "parked_at", "attempts", "last_class", "next_action"]))
+            p { "Parked since " (since(text(job, "parked_at"), desk.now_ms())) }
+            (parts::facts(job, &["kind", "partner", "attempts", "last_class", "next_action"]))
             p { "Runbook: " (runbook(&format!("work.{}", text(job, "kind")))) }
             @if desk.may(OpsCall::JobReplay) {
                 (parts::act(desk, (path.as_str(), id), ("Replay this job", "It goes on at once, with its attempts counted from zero."), &[]))

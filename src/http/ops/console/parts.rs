@@ -3,6 +3,7 @@
 //! Everything is escaped. Nothing here asks anybody for anything.
 
 use super::desk::Desk;
+use crate::clock::parse_rfc3339_ms;
 use crate::http::explorer::FORM_FIELD;
 use crate::percent::{encode, encode_all};
 use maud::{Markup, html};
@@ -103,6 +104,24 @@ pub(super) fn mark(state: &str) -> Markup {
     html! { span class=(format!("mark {state}")) { (words(state)) } }
 }
 
+/// Since when, and how long that is at `now_ms` (UTC milliseconds).
+pub(super) fn since(at: &str, now_ms: i64) -> Markup {
+    let minutes = parse_rfc3339_ms(at).map(|at_ms| (now_ms - at_ms).max(0) / 60_000);
+    html! {
+        (at)
+        @if let Some(minutes) = minutes { " (" (lasting(minutes)) ")" }
+    }
+}
+
+/// So many minutes in words.
+fn lasting(minutes: i64) -> String {
+    match minutes {
+        0..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
+    }
+}
+
 /// The link to the page of a thing with this id.
 pub(super) fn link(folder: &str, id: &str) -> Markup {
     html! { a href=(format!("/console/{folder}/{}", encode_all(id))) { code { (id) } } }
@@ -191,6 +210,24 @@ mod tests {
                 "{shown}"
             );
         }
+    }
+
+    #[test]
+    fn how_long_something_lasts_is_told_in_the_largest_unit_that_says_enough() {
+        let at = "2026-11-29T08:00:00.000Z";
+        let at_ms = parse_rfc3339_ms(at).expect("a time");
+        for (minutes, wanted) in [
+            (-5, "0 min"),
+            (0, "0 min"),
+            (119, "119 min"),
+            (120, "2 h"),
+            (2_879, "47 h"),
+            (2_880, "2 days"),
+        ] {
+            let shown = since(at, at_ms + minutes * 60_000).into_string();
+            assert_eq!(shown, format!("{at} ({wanted})"));
+        }
+        assert_eq!(since("", at_ms).into_string(), "");
     }
 
     #[test]
