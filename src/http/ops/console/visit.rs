@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 /// The cookie over TLS, which browsers take from this very host alone (RFC 6265bis section 4.1.3.2).
 const SECURE: &str = "__Host-causeway-console";
-/// The cookie on this machine without TLS, where not all browsers take one with that prefix (docs/adr/0032-sessions-of-the-console.md).
+/// The cookie on this machine without TLS, where not all browsers take one with that prefix (docs/adr/0034-sessions-of-the-console.md).
 const PLAIN: &str = "causeway-console";
 /// Largest form, in bytes.
 const FORM_BYTES: usize = 16_384;
