@@ -5,6 +5,7 @@ use crate::support::browser::{FORM, OWN};
 use crate::support::console::{Person, assert_refused, link};
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
+use causeway::http::ops::console::{CONSOLE_ROUTES, ConsolePage};
 use serde_json::json;
 use std::time::Duration;
 
@@ -109,6 +110,23 @@ async fn a_link_signs_in_once_by_its_form_and_its_secret_is_nowhere() {
         2,
         "the link and the session"
     );
+}
+
+#[tokio::test]
+async fn nothing_is_shown_or_done_without_a_session() {
+    let (payer, _) = TestPayer::start(1);
+    let mut person = Person::of(&payer);
+    for route in CONSOLE_ROUTES {
+        let path = route.path.replace("{id}", "a").replace("{secret}", "a");
+        let reply = match route.method {
+            "GET" => person.follow(&path).await,
+            _ => person.submit(&path, &[("reason", "x"), ("act", "cancel")]).await,
+        };
+        let wanted = if route.page == ConsolePage::Link { 200 } else { 401 };
+        assert_eq!(reply.status, wanted, "{} {path}: {}", route.method, reply.text());
+        assert!(person.cookie.is_none(), "{} {path}", route.method);
+    }
+    assert_eq!(payer.count("ledger_entry WHERE action LIKE '%.viewed'"), 0);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ impl Person {
     /// The same with the form token of this session.
     pub async fn act(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let token = self.form_token().await;
-        self.submit(path, &[&[("_csrf", token.as_str())], fields].concat())
+        self.submit(path, &[&[("_csrf", token.as_str())][..], fields].concat())
             .await
     }
 
