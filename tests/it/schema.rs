@@ -130,6 +130,7 @@ fn the_program_sees_the_tables_as_the_migrations_made_them() {
     let source = concat!(
         include_str!("../../src/store/schema.rs"),
         include_str!("../../src/store/schema/bulk.rs"),
+        include_str!("../../src/store/schema/console.rs"),
         include_str!("../../src/store/schema/erased.rs"),
         include_str!("../../src/store/schema/evidence.rs"),
         include_str!("../../src/store/schema/exchanges.rs"),
