@@ -43,6 +43,8 @@ pub struct SentCommand {
     pub screen: Screen,
     /// Whether the server can only be reached from this machine.
     pub on_loopback: bool,
+    /// Scheme, host and port of the operations side.
+    pub console: String,
     /// The folder of the server's own files.
     pub data_folder: PathBuf,
     /// The files of bulk jobs.
@@ -54,6 +56,8 @@ pub struct SentCommand {
 pub struct SocketSite {
     /// Whether the server can only be reached from this machine.
     pub on_loopback: bool,
+    /// Scheme, host and port of the operations side.
+    pub console: String,
     /// The files of bulk jobs.
     pub files: BulkFiles,
 }
@@ -141,6 +145,7 @@ fn serve(stream: UnixStream, ctx: &Context, (site, data_folder): (SocketSite, Pa
         // A client of an older version does not send it.
         screen: Screen::deserialize(&request["screen"]).unwrap_or_default(),
         on_loopback: site.on_loopback,
+        console: site.console,
         data_folder,
         files: site.files,
     };

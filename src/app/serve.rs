@@ -72,11 +72,13 @@ async fn keep_up(started: &Started, service: &ServerService, signals: &mut Signa
                 SignalMeaning::Stop => return Exit::Done,
                 SignalMeaning::Reload => {
                     reload(app, service);
+                    running.renew_tls(true);
                     running.renew_documents();
                 }
             },
             _ = look.tick() => {
                 app.tls.reload_if_changed();
+                running.renew_tls(false);
                 if let Some(by_ms) = ctx.clock.look() {
                     note_jump(ctx, by_ms);
                 }

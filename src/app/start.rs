@@ -115,7 +115,12 @@ pub(super) async fn start(service: &ServerService, out: &mut Out) -> Result<Star
     }
     let (base_url, running) = (&started.app.config.server.base_url, &started.running);
     out.note(&format!("FHIR        {base_url}  (listening on {})", running.fhir));
-    out.note(&format!("operations  http://{}", running.ops));
+    let scheme = if started.app.config.server.ops_tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    out.note(&format!("operations  {scheme}://{}", running.ops));
     tracing::info!(fhir = %running.fhir, ops = %running.ops, "listening");
     ctx.clock.look();
     let behind_ms = ctx.clock.lasting_ms() - ctx.clock.now_ms();
@@ -150,6 +155,7 @@ pub fn listen(app: Data<App>, commands: RunCommand, extra: Option<Extra>) -> Res
                 &app.ctx,
                 SocketSite {
                     on_loopback: app.config.server.is_on_loopback(),
+                    console: app.config.server.ops_origin(),
                     files: app.bulk.clone(),
                 },
                 commands,

@@ -55,6 +55,8 @@ pub enum Command {
     Policy(super::policy::PolicyArgs),
     /// Make, list and revoke tokens for the operations side
     Operator(super::operator::OperatorArgs),
+    /// Make a link with which somebody signs in to the console, the pages for operators
+    Console(super::console::ConsoleArgs),
     /// Look at doubtful matches and decide them
     Review(super::review::ReviewArgs),
     /// Show and change identity links, from partners' numbers to our members

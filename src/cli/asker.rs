@@ -29,6 +29,8 @@ pub struct CommandAsker {
     pub input: Option<String>,
     /// Whether the server listens on this machine's own address only, so that partners may be registered that are on it too.
     pub on_loopback: bool,
+    /// Scheme, host and port of the operations side, for the links of the console.
+    pub console: String,
     /// The folder of the server's own files, where the keys are that seal what other payers send.
     pub data_folder: PathBuf,
     /// The files of bulk jobs.
@@ -56,6 +58,7 @@ impl CommandAsker {
             uid: rustix::process::getuid().as_raw(),
             input,
             on_loopback: config.server.is_on_loopback(),
+            console: config.server.ops_origin(),
             data_folder: config.data_folder(),
             files: BulkFiles::new(config),
         })

@@ -3,13 +3,12 @@
 use super::asker::CommandAsker;
 use super::pages::{every_page, or_dash};
 use super::short;
-use crate::audit::{Action, Actor, LedgerEvent, Object, OperatorNote, ledger};
+use crate::audit::{Actor, OperatorNote};
 use crate::context::Context;
-use crate::error::{Failure, Fault};
+use crate::error::Failure;
+use crate::jobs::acts;
 use crate::ops::jobs::{self as shown, JobItem};
-use crate::store::Db;
 use crate::store::beginnings::IdKind;
-use crate::store::jobs as rows;
 use crate::telemetry::Correlation;
 use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
@@ -51,7 +50,7 @@ pub enum JobsCommand {
 /// Runs the command. Waits on this thread.
 ///
 /// # Errors
-/// [`Fault::JobUnknown`], [`Fault::JobNotParked`]; those of [`CommandAsker::operator_note`] and of the store.
+/// Those of [`acts::replay`], of [`CommandAsker::operator_note`] and of the store.
 pub fn run(args: &JobsArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out) -> Result<Exit, Failure> {
     match &args.command {
         JobsCommand::List { parked } => list(ctx, *parked, out),
@@ -101,26 +100,11 @@ fn list(ctx: &Context, parked: bool, out: &mut Out) -> Result<Exit, Failure> {
 }
 
 fn replay(ctx: &Context, job: &str, note: OperatorNote) -> Result<(), Failure> {
-    let (now_us, job) = (ctx.clock.now_us(), job.to_owned());
-    let entry_id = ctx.ids.new_id(now_us / 1000);
-    let mut entry = LedgerEvent::new(
-        Action::JobReplayed,
-        Actor {
-            kind: "operator",
-            ..Actor::default()
-        },
-        Correlation::internal(entry_id.clone()),
-    );
-    entry.note = Some(note);
-    entry.object = Some(Object {
-        kind: "job",
-        id: job.clone(),
-    });
-    ctx.store.write_blocking(move |db: &mut Db| {
-        if !rows::replay(db, &job, now_us / 1000)? {
-            let known = rows::find(db, &job)?;
-            return Err(known.map_or(Fault::JobUnknown, |_| Fault::JobNotParked).into());
-        }
-        ledger::append(db, &entry, &entry_id, now_us)
-    })
+    let actor = Actor {
+        kind: "operator",
+        ..Actor::default()
+    };
+    let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
+    ctx.store
+        .write_blocking(acts::replay(ctx, job, (actor, note), correlation))
 }

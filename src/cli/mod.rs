@@ -18,6 +18,7 @@ pub mod completions;
 pub mod config;
 pub mod conformance;
 pub mod consent;
+pub mod console;
 pub mod controls;
 pub mod demo;
 pub mod disclosures;
@@ -191,6 +192,7 @@ pub fn on_store(
         Command::Match(args) => matches::run(args, ctx, asker, out),
         Command::Identity(args) => identity::on_store(args, ctx, cwd, out),
         Command::Operator(args) => operator::run(args, ctx, asker, out),
+        Command::Console(args) => console::run(args, ctx, asker, out),
         Command::Consent(args) => consent::run(args, ctx, asker, out),
         Command::Grant(args) => grant::run(args, ctx, asker, out),
         Command::Trace(args) => trace::run(args, ctx, asker, out),
@@ -233,6 +235,7 @@ pub fn run_sent(
         uid: sent.uid,
         input: sent.input.clone(),
         on_loopback: sent.on_loopback,
+        console: sent.console.clone(),
         data_folder: sent.data_folder.clone(),
         files: sent.files.clone(),
     };

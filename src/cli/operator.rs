@@ -2,6 +2,7 @@
 
 use super::asker::{CommandAsker, HOST};
 use super::pages::or_dash;
+use crate::audit::OperatorNote;
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -13,7 +14,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 const EXAMPLES: &str = "Examples:\n  causeway operator token --role auditor --name ana --ttl 1h --json\n  \
-    causeway operator list\n  causeway operator revoke 3f8a0c5d9e1b2764 --reason \"the laptop is lost\"";
+    causeway operator list\n  causeway operator revoke 3f8a0c5d9e1b2764 --reason \"the laptop is lost\"\n  \
+    causeway operator revoke --name ana --reason \"left the team\"";
 
 /// Make tokens for the operations side, list them, revoke them.
 #[derive(Args, Clone, Debug)]
@@ -42,11 +44,15 @@ pub enum OperatorCommand {
     },
     /// List the tokens that are valid now, oldest first
     List,
-    /// Revoke a token; it is invalid from then on
+    /// Revoke a token, or every token and session of the console of one person; they are invalid from then on
     #[command(after_help = EXAMPLES)]
     Revoke {
         /// Its id; see `causeway operator list`
-        id: String,
+        #[arg(required_unless_present = "name")]
+        id: Option<String>,
+        /// Everything of this person, links to the console too
+        #[arg(long, value_name = "WHO", conflicts_with = "id")]
+        name: Option<String>,
         /// Why; kept beside the ledger with your user id
         #[arg(long)]
         reason: Option<String>,
@@ -64,7 +70,13 @@ pub fn run(args: &OperatorArgs, ctx: &Context, asker: &CommandAsker, out: &mut O
             let items = ctx.store.read_blocking(|db| operator_tokens::list(db, &ctx.clock))?;
             list(&items, out);
         }
-        OperatorCommand::Revoke { id, reason } => revoke(ctx, id, reason.as_deref(), asker, out)?,
+        OperatorCommand::Revoke { id, name, reason } => {
+            let note = note(reason.as_deref(), asker)?;
+            match name {
+                Some(name) => revoke_all(ctx, name, note, out)?,
+                None => revoke(ctx, id.as_deref().unwrap_or_default(), note, out)?,
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -122,12 +134,32 @@ fn list(items: &[OperatorTokenItem], out: &mut Out) {
     );
 }
 
-fn revoke(ctx: &Context, id: &str, reason: Option<&str>, asker: &CommandAsker, out: &mut Out) -> Result<(), Failure> {
+fn note(reason: Option<&str>, asker: &CommandAsker) -> Result<OperatorNote, Failure> {
     if reason.is_some_and(|reason| !crate::ids::is_one_line(reason)) {
         let remedy = "Say why, on one line.";
         return Err(Failure::new(Fault::ParameterInvalid).at("--reason").remedy(remedy));
     }
-    let note = asker.note(reason.unwrap_or_default());
+    Ok(asker.note(reason.unwrap_or_default()))
+}
+
+fn revoke_all(ctx: &Context, name: &str, note: OperatorNote, out: &mut Out) -> Result<(), Failure> {
+    let rows = ctx
+        .store
+        .reserved()
+        .write_blocking(operator::revoke_all(ctx, name, HOST, note))?;
+    let items: Vec<OperatorTokenItem> = rows
+        .into_iter()
+        .map(|row| operator_tokens::item(row, &ctx.clock))
+        .collect();
+    if out.json {
+        out.value(&json!({ "items": items }));
+    } else {
+        out.line(&format!("revoked of {name}: {} tokens and sessions", items.len()));
+    }
+    Ok(())
+}
+
+fn revoke(ctx: &Context, id: &str, note: OperatorNote, out: &mut Out) -> Result<(), Failure> {
     let row = ctx
         .store
         .reserved()

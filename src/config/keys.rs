@@ -53,7 +53,13 @@ keys! {
     SERVER_FHIR_LISTEN: String = key("server.fhir_listen", Text, "\"127.0.0.1:8443\"",
         "Address of the partners' side: FHIR and OAuth, always TLS.");
     SERVER_OPS_LISTEN: String = key("server.ops_listen", Text, "\"127.0.0.1:9443\"",
-        "Address of the operations side.");
+        "Address of the operations side; one beyond this machine needs TLS.");
+    SERVER_OPS_CERTIFICATE: Option<PathBuf> = key("server.ops_certificate", File, "",
+        "PEM chain of the operations side, leaf first; with it that side speaks TLS.").like("\"ops.pem\"");
+    SERVER_OPS_KEY: Option<PathBuf> = key("server.ops_key", File, "",
+        "PEM key of the operations side.").like("\"ops.key\"");
+    SERVER_OPS_BASE_URL: Option<String> = key("server.ops_base_url", Text, "",
+        "Scheme, host and port of the operations side as people see it, for links to the console and its cookie; needed beyond this machine.").like("\"https://ops.old-payer.example:9443\"");
     SERVER_BASE_URL: String = key("server.base_url", Text, "\"https://localhost:8443/fhir\"",
         "FHIR base URL as partners see it; https, no slash at its end.");
     SERVER_HTTP2: bool = key("server.http2", Switch, "false",

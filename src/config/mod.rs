@@ -41,6 +41,10 @@ pub struct ServerConfig {
     pub fhir_listen: SocketAddr,
     /// Operations side.
     pub ops_listen: SocketAddr,
+    /// Certificate chain and key of the operations side; without them it speaks plain HTTP.
+    pub ops_tls: Option<(PathBuf, PathBuf)>,
+    /// Scheme, host and port of the operations side as people see it.
+    pub ops_base_url: Option<String>,
     /// FHIR base URL: https, no slash at its end.
     pub base_url: String,
     /// Balancers that tell the client's address by PROXY protocol v2.
@@ -51,6 +55,15 @@ impl ServerConfig {
     /// Scheme, host and port of the base URL, under which `/oauth` and `/.well-known` stand.
     pub fn origin(&self) -> &str {
         origin_of(&self.base_url)
+    }
+
+    /// Scheme, host and port under which people reach the operations side.
+    pub fn ops_origin(&self) -> String {
+        match (&self.ops_base_url, &self.ops_tls) {
+            (Some(url), _) => url.clone(),
+            (None, Some(_)) => format!("https://localhost:{}", self.ops_listen.port()),
+            (None, None) => format!("http://{}", self.ops_listen),
+        }
     }
 
     /// Whether the partners' side can be reached from this machine only.

@@ -118,6 +118,8 @@ impl ConfigValues {
         let server = ServerConfig {
             fhir_listen: self.address(&keys::SERVER_FHIR_LISTEN)?,
             ops_listen: self.address(&keys::SERVER_OPS_LISTEN)?,
+            ops_tls: self.ops_tls()?,
+            ops_base_url: self.get(&keys::SERVER_OPS_BASE_URL)?.map(ops_base_url).transpose()?,
             base_url: base_url(&self.get(&keys::SERVER_BASE_URL)?)?,
             proxy_from: self.networks(&keys::SERVER_PROXY_FROM)?,
         };
@@ -133,7 +135,32 @@ impl ConfigValues {
                 "Let the operations side listen on another address than the partners' side.",
             ));
         }
+        let is_plain = server
+            .ops_base_url
+            .as_deref()
+            .is_some_and(|url| url.starts_with("http://"));
+        if is_plain && (server.ops_tls.is_some() || !server.ops_listen.ip().is_loopback()) {
+            return Err(refuse(
+                keys::SERVER_OPS_BASE_URL.name(),
+                "Write an https:// URL: plain HTTP stays on this machine.",
+            ));
+        }
         Ok(server)
+    }
+
+    /// Certificate and key of the operations side.
+    fn ops_tls(&self) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+        match (
+            self.get(&keys::SERVER_OPS_CERTIFICATE)?,
+            self.get(&keys::SERVER_OPS_KEY)?,
+        ) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            _ => Err(refuse(
+                keys::SERVER_OPS_KEY.name(),
+                "Set server.ops_certificate and server.ops_key together.",
+            )),
+        }
     }
 
     fn payer(&self) -> Result<PayerSection, Failure> {
@@ -270,4 +297,26 @@ fn base_url(text: &str) -> Result<String, Failure> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// Scheme, host and port, and nothing after them; plain HTTP for this machine alone.
+fn ops_base_url(text: String) -> Result<String, Failure> {
+    let name = keys::SERVER_OPS_BASE_URL.name();
+    let (is_plain, host) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(host), _) => (false, host),
+        (None, Some(host)) => (true, host),
+        (None, None) => (false, ""),
+    };
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
+    if host.is_empty() || !host.bytes().all(safe) {
+        return Err(refuse(name, "Write it as https://HOST[:PORT], without a path."));
+    }
+    let is_here = ["localhost", "127.0.0.1", "[::1]"].iter().any(|here| {
+        host.strip_prefix(here)
+            .is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    });
+    match is_plain && !is_here {
+        true => Err(refuse(name, "Write an https:// URL: plain HTTP stays on this machine.")),
+        false => Ok(text),
+    }
 }

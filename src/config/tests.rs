@@ -55,6 +55,48 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
         ),
         ("[server]\nfhir_listen = 8443", none, "server.fhir_listen", "text"),
         (
+            "[server]\nops_key = 'k.pem'",
+            none,
+            "server.ops_key",
+            "server.ops_certificate",
+        ),
+        (
+            "[server]\nops_base_url = 'https://ops.example/console'",
+            none,
+            "server.ops_base_url",
+            "path",
+        ),
+        (
+            "[server]\nops_base_url = 'https://'",
+            none,
+            "server.ops_base_url",
+            "HOST",
+        ),
+        (
+            "[server]\nops_base_url = 'ops.example'",
+            none,
+            "server.ops_base_url",
+            "https",
+        ),
+        (
+            "[server]\nops_base_url = 'http://ops.example'",
+            none,
+            "server.ops_base_url",
+            "https",
+        ),
+        (
+            "[server]\nops_base_url = 'http://localhost.evil.example'",
+            none,
+            "server.ops_base_url",
+            "https",
+        ),
+        (
+            "[server]\nops_base_url = 'http://localhost:9443'\nops_certificate = 'o.pem'\nops_key = 'k.pem'",
+            none,
+            "server.ops_base_url",
+            "plain",
+        ),
+        (
             "[server]\nops_listen = '127.0.0.1:8443'",
             none,
             "server.ops_listen",
@@ -237,6 +279,20 @@ fn defaults_serve_on_loopback_and_without_tls_files_only_with_dev() {
             .remedy_text()
             .contains("--dev")
     );
+}
+
+#[test]
+fn the_operations_side_has_the_name_by_which_people_reach_it() {
+    let of = |text: &str| load(text, &[]).expect("config").server.ops_origin();
+    let tls = "[server]\nops_certificate = 'o.pem'\nops_key = 'k.pem'\n";
+    assert_eq!(of(""), "http://127.0.0.1:9443");
+    assert_eq!(of(tls), "https://localhost:9443");
+    let named = format!("{tls}ops_listen = '0.0.0.0:9443'\nops_base_url = 'https://ops.example:9443'");
+    assert_eq!(of(&named), "https://ops.example:9443");
+    let behind_a_proxy = "[server]\nops_base_url = 'https://ops.example'";
+    assert_eq!(of(behind_a_proxy), "https://ops.example");
+    let plain = "[server]\nops_base_url = 'http://localhost:9443'";
+    assert_eq!(of(plain), "http://localhost:9443");
 }
 
 #[test]

@@ -1,14 +1,17 @@
-//! Starts and stops the two listeners: the partners' listener with TLS, and the operations listener on its own address.
+//! Starts and stops the two listeners: the partners' listener with TLS, and the operations listener on its own address, which speaks plain HTTP on
+//! loopback only.
 
 use super::documents::Documents;
 use super::edge::{self, Edge};
 use super::explorer::Explorer;
 use super::limits::RequestLimits;
 use super::{observe, ops, path, register, represent};
+use crate::config::ServerConfig;
 use crate::error::{Failure, Fault};
 use crate::http::state::App;
+use crate::security::ServerTls;
 use crate::store;
-use actix_server::{ServerBuilder, ServerHandle};
+use actix_server::{Server, ServerBuilder, ServerHandle};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as ActixApp, HttpServer, middleware};
 use std::net::SocketAddr;
@@ -28,6 +31,7 @@ pub struct RunningServer {
     pub ops: SocketAddr,
     app: Data<App>,
     documents: Data<Documents>,
+    ops_tls: Option<ServerTls>,
     handles: [ServerHandle; 2],
     tasks: [JoinHandle<std::io::Result<()>>; 2],
 }
@@ -35,15 +39,10 @@ pub struct RunningServer {
 /// Starts both listeners and returns when they accept connections.
 ///
 /// # Errors
-/// [`Fault::ConfigInvalid`] when an address cannot be listened on.
+/// [`Fault::ConfigInvalid`] when an address cannot be listened on, and for an operations side beyond this machine without TLS or without a name.
 pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<RunningServer, Failure> {
-    let server = &app.config.server;
     let limits = &app.config.limits;
-    if !server.ops_listen.ip().is_loopback() {
-        return Err(Failure::new(Fault::ConfigInvalid)
-            .at("server.ops_listen")
-            .remedy("The operations side has no TLS of its own: keep it on loopback, behind a proxy of yours."));
-    }
+    let ops_tls = tls_of_operations(&app.config.server)?;
     ops::install_metrics();
     let in_flight = Data::new(RequestLimits::new(
         limits.in_flight,
@@ -86,25 +85,8 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<RunningServer, Fail
         .disable_signals();
     let (fhir_server, fhir) = edge::listen(builder, &app, &Edge::new(*limits), partners_side)?;
 
-    let data = app.clone();
-    let operations_side = move || {
-        ActixApp::new()
-            .app_data(data.clone())
-            .wrap(middleware::from_fn(ops::observe))
-            .configure(ops::configure)
-    };
-    let ops_server = HttpServer::new(operations_side)
-        .workers(1)
-        .max_connections(OPS_CONNECTIONS)
-        .client_request_timeout(OPS_HEAD)
-        .keep_alive(OPS_KEEP_ALIVE)
-        .disable_signals()
-        .shutdown_timeout(2)
-        .bind(server.ops_listen)
-        .map_err(|error| cannot_listen("server.ops_listen", error))?;
-    let ops = ops_server.addrs().first().copied().unwrap_or(server.ops_listen);
-
-    let (fhir_server, ops_server) = (fhir_server.run(), ops_server.run());
+    let (ops_server, ops) = operations(&app, ops_tls.as_ref())?;
+    let fhir_server = fhir_server.run();
     let handles = [fhir_server.handle(), ops_server.handle()];
     let tasks = [tokio::spawn(fhir_server), tokio::spawn(ops_server)];
     Ok(RunningServer {
@@ -112,15 +94,77 @@ pub fn start(app: Data<App>, extra: Option<Extra>) -> Result<RunningServer, Fail
         ops,
         app,
         documents,
+        ops_tls,
         handles,
         tasks,
     })
+}
+
+/// The TLS of the operations side, if it has one. Beyond this machine it must, and people must know its name.
+fn tls_of_operations(server: &ServerConfig) -> Result<Option<ServerTls>, Failure> {
+    let refused = |key: &str, remedy: &str| Err(Failure::new(Fault::ConfigInvalid).at(key).remedy(remedy));
+    let is_here = server.ops_listen.ip().is_loopback();
+    match &server.ops_tls {
+        None if !is_here => refused(
+            "server.ops_listen",
+            "Set server.ops_certificate and server.ops_key, or keep the operations side on loopback, behind a proxy of yours.",
+        ),
+        Some(_) if !is_here && server.ops_base_url.is_none() => refused(
+            "server.ops_base_url",
+            "Set server.ops_base_url to the https:// address under which people reach the operations side.",
+        ),
+        None => Ok(None),
+        Some((certificate, key)) => ServerTls::of_operations(certificate, key).map(Some),
+    }
+}
+
+/// Starts the operations side, and returns its address.
+fn operations(app: &Data<App>, tls: Option<&ServerTls>) -> Result<(Server, SocketAddr), Failure> {
+    let (data, at) = (app.clone(), app.config.server.ops_listen);
+    let operations_side = move || {
+        ActixApp::new()
+            .app_data(data.clone())
+            .wrap(middleware::from_fn(ops::observe))
+            .configure(ops::configure)
+            .configure(ops::console::configure)
+    };
+    if let Some(tls) = tls {
+        let builder = ServerBuilder::new()
+            .workers(1)
+            .max_concurrent_connections(OPS_CONNECTIONS)
+            .disable_signals()
+            .shutdown_timeout(2);
+        let (builder, bound) = ops::listen(builder, (at, tls), (OPS_HEAD, OPS_KEEP_ALIVE), operations_side)?;
+        return Ok((builder.run(), bound));
+    }
+    let server = HttpServer::new(operations_side)
+        .workers(1)
+        .max_connections(OPS_CONNECTIONS)
+        .client_request_timeout(OPS_HEAD)
+        .keep_alive(OPS_KEEP_ALIVE)
+        .disable_signals()
+        .shutdown_timeout(2)
+        .bind(at)
+        .map_err(|error| cannot_listen("server.ops_listen", error))?;
+    let bound = server.addrs().first().copied().unwrap_or(at);
+    Ok((server.run(), bound))
 }
 
 impl RunningServer {
     /// Makes the public documents again. Called when something they describe may have changed.
     pub fn renew_documents(&self) {
         self.documents.renew(&self.app);
+    }
+
+    /// Reads the certificate of the operations side again if it changed, or in any case where `always` is set.
+    pub fn renew_tls(&self, always: bool) {
+        match &self.ops_tls {
+            Some(tls) if always => tls.reload(),
+            Some(tls) => {
+                tls.reload_if_changed();
+            }
+            None => {}
+        }
     }
 
     /// Stops the server: reports "not ready" at once, waits `notice` so that balancers notice, then accepts no new connections, lets

@@ -4,6 +4,7 @@
 //! only while the lease is held ([`HeldJob::write`], [`AttemptEnding`]). A [`JobStep`] implements one kind of work. This module knows none of the kinds
 //! except the sweeps and the sequencer of the ledger, makes no network calls and never reads member data. `docs/jobs.md` explains the rules.
 
+pub mod acts;
 mod attempt;
 mod chance;
 mod claim;

@@ -7,7 +7,7 @@ use crate::audit::note_sealing::{NotesWrite, seal_notes};
 use crate::audit::packet_sealing::seal_packets;
 use crate::error::{Failure, Fault};
 use crate::keeping::DataKind;
-use crate::store::{authorizations, entries, guesses, idempotency, tokens};
+use crate::store::{authorizations, console, entries, guesses, idempotency, tokens};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const fn sweep(name: &'static str, every_s: u64, safe_because: &'static str) -> 
     }
 }
 
-/// Deletes expired assertion ids, tokens, idempotency rows and guesses.
+/// Deletes expired assertion ids, tokens, links and sessions of the console, idempotency rows and guesses.
 pub static EXPIRED: WorkKind = sweep(
     "expired",
     60,
@@ -112,6 +112,7 @@ fn drop_expired(held: &HeldJob) -> Result<(), Failure> {
     let (entry_id, periods) = (held.ctx().ids.new_id(at_us / 1000), Arc::clone(&held.ctx().keeping));
     held.write_blocking(move |db| {
         tokens::prune(db, lasting_ms, surely_ms)?;
+        console::prune(db, lasting_ms)?;
         let kept_ms = periods.ms(DataKind::Idempotency);
         let gone = idempotency::sweep(db, surely_ms, IDEMPOTENCY_ROWS)?;
         if !gone.is_empty() {

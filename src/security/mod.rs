@@ -7,6 +7,7 @@ pub mod assertion;
 mod authority;
 mod caller;
 mod certificate;
+pub mod console;
 pub mod dev_pki;
 mod discovery;
 pub mod form;

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::{Secret, base64url, hex, random, sha256};
 use crate::store::Db;
+use crate::store::console;
 use crate::store::operator_tokens::{self, OperatorTokenRow};
 use crate::telemetry::Correlation;
 
@@ -117,6 +118,19 @@ pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
 }
 
+/// Refuses what cannot be an operator's name.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`].
+pub(super) fn demand_name(text: &str) -> Result<(), Failure> {
+    match is_name(text) {
+        true => Ok(()),
+        false => Err(Failure::new(Fault::ParameterInvalid)
+            .at("name")
+            .remedy("Give a name of 1 to 64 letters, digits, hyphens, dots, underscores and at signs.")),
+    }
+}
+
 /// A token that was just made.
 #[derive(Debug)]
 pub struct IssuedToken {
@@ -149,11 +163,7 @@ fn object(id: String) -> Object {
 /// [`Fault::ParameterInvalid`] for a name that [`is_name`] refuses and for a lifetime that is not between one second and seven days;
 /// those of the store.
 pub fn issue(ctx: &Context, roles: &Roles, name: &str, life_ms: i64) -> Result<IssuedToken, Failure> {
-    if !is_name(name) {
-        return Err(Failure::new(Fault::ParameterInvalid)
-            .at("name")
-            .remedy("Give a name of 1 to 64 letters, digits, hyphens, dots, underscores and at signs."));
-    }
+    demand_name(name)?;
     if !(1_000..=LIFE_MOST_MS).contains(&life_ms) {
         return Err(Failure::new(Fault::ParameterInvalid)
             .at("ttl")
@@ -229,6 +239,42 @@ pub fn revoke(
         }
         ledger::append(db, &entry, &entry_id, at_us)?;
         Ok(row)
+    }
+}
+
+/// The write that revokes every token and every session of the console of this name, takes back its links that were not used, and says so in
+/// the ledger, with whoever did it and why; it gives the rows that were. Run it as [`revoke`].
+///
+/// # Errors
+/// [`Fault::OperatorTokenUnknown`] when nothing of this name lets anybody in; those of the store.
+pub fn revoke_all(
+    ctx: &Context,
+    name: &str,
+    role: &str,
+    note: OperatorNote,
+) -> impl FnMut(&mut Db) -> Result<Vec<OperatorTokenRow>, Failure> + Send + 'static {
+    let (at_us, lasting_ms) = (ctx.clock.now_us(), ctx.clock.lasting_ms());
+    let correlation = Correlation::internal(ctx.ids.new_id(at_us / 1000));
+    let actor = Operator::actor(role);
+    let (ctx, name) = (ctx.clone(), name.to_owned());
+    move |db| {
+        let links = console::delete_links_of(db, &name)?;
+        let current = operator_tokens::current(db, lasting_ms)?;
+        let rows: Vec<OperatorTokenRow> = current
+            .into_iter()
+            .filter(|row| row.name.as_deref() == Some(name.as_str()))
+            .collect();
+        if rows.is_empty() && links == 0 {
+            return Err(Fault::OperatorTokenUnknown.into());
+        }
+        for row in &rows {
+            operator_tokens::delete(db, &row.hash)?;
+            let mut entry = LedgerEvent::new(Action::OperatorTokenRevoked, actor.clone(), correlation.clone());
+            entry.object = Some(object(token_id(&row.hash)));
+            entry.note = Some(note.clone());
+            ledger::append(db, &entry, &ctx.ids.new_id(at_us / 1000), at_us)?;
+        }
+        Ok(rows)
     }
 }
 

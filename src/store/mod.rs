@@ -20,6 +20,7 @@ pub mod company;
 mod connect;
 mod connection;
 pub mod consents;
+pub mod console;
 pub mod control_rows;
 pub mod control_runs;
 pub mod copy;

@@ -47,6 +47,8 @@ pub const TABLES: &[&str] = &[
     "bulk_run_receipt",
     "compartment",
     "consent",
+    "console_link",
+    "console_session",
     "control_run",
     "decision",
     "decision_candidate",

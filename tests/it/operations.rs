@@ -68,6 +68,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/states", ALL),
     ("GET", "/ops/v1/alerts", &["operator"]),
     ("GET", "/ops/v1/jobs", &["operator"]),
+    ("POST", "/ops/v1/jobs/{id}/replay", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-runs", &["operator"]),
     ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),

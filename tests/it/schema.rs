@@ -131,6 +131,7 @@ fn the_program_sees_the_tables_as_the_migrations_made_them() {
         include_str!("../../src/store/schema.rs"),
         include_str!("../../src/store/schema/alerts.rs"),
         include_str!("../../src/store/schema/bulk.rs"),
+        include_str!("../../src/store/schema/console.rs"),
         include_str!("../../src/store/schema/erased.rs"),
         include_str!("../../src/store/schema/evidence.rs"),
         include_str!("../../src/store/schema/exchanges.rs"),

@@ -27,6 +27,15 @@ pub fn is_own_navigation(headers: &HeaderMap, origin: &str) -> bool {
         && has_fitting_origin
 }
 
+/// Whether the headers are those of a navigation to a page that a page of ours or the person at the browser began: never another site's page, and
+/// never one of another port of this host.
+pub fn is_chosen_navigation(headers: &HeaderMap) -> bool {
+    let is_ours = matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
+    is_ours
+        && only(headers, "sec-fetch-mode") == Some("navigate")
+        && only(headers, "sec-fetch-dest") == Some("document")
+}
+
 /// The value of a header that is sent exactly once.
 fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name);

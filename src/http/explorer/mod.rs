@@ -7,8 +7,8 @@
 mod act;
 mod acting;
 mod answers;
-mod browser;
-mod cookie;
+pub(super) mod browser;
+pub(super) mod cookie;
 pub mod entry;
 mod sessions;
 #[cfg(test)]

@@ -62,6 +62,14 @@ impl Sees {
         }
     }
 
+    /// The same without values of a person.
+    pub const fn masked(self) -> Sees {
+        match self {
+            Sees::Words => Sees::Levels,
+            other => other,
+        }
+    }
+
     /// What that is of members.
     pub const fn shows(self) -> Shows {
         match self {

@@ -74,5 +74,5 @@ fn object(kind: &'static str, id: &str) -> Object {
 }
 
 fn base(asked: &OpsRequest) -> String {
-    format!("http://{}/ops/v1/fhir", asked.request.app_config().local_addr())
+    format!("{}/ops/v1/fhir", asked.origin())
 }

@@ -50,6 +50,7 @@ pub enum OpsCall {
     States,
     Alerts,
     Jobs,
+    JobReplay,
     BulkJobs,
     BulkRuns,
     Exchanges,

@@ -12,6 +12,7 @@ use crate::exchange::intake::start_in;
 use crate::exchange::phase::Phase;
 use crate::ids::is_fhir_id;
 use crate::ops::both_ways::{self, Direction};
+use crate::ops::disclosures::DisclosuresAsked;
 use crate::ops::exchanges::ExchangeFilter;
 use crate::ops::inbound::ExchangeView;
 use crate::ops::states;
@@ -19,6 +20,7 @@ use crate::secret::{hex, sha256};
 use crate::store::idempotency::parse_key;
 use actix_web::HttpMessage as _;
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// Marks a request whose answer was given before under its key.
 #[derive(Clone, Copy)]
@@ -86,6 +88,38 @@ pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     };
     asked.show("exchanges", Some(object)).await?;
     shown(asked, id).await
+}
+
+/// The exchanges of the member with exactly this number, for a page of the console. A look that finds nobody is in the ledger too; the number is
+/// in no address, no log and no entry.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] without a reason, and for what is no number; [`Fault::MemberUnknown`]; [`Fault::MemberNumberShared`]; those of the
+/// store.
+pub(super) async fn of_number(asked: &OpsRequest, number: String) -> Result<JsonBody, Failure> {
+    asked.demand_reason()?;
+    asked.show("exchanges", None).await?;
+    let wanted = DisclosuresAsked {
+        member_number: Some(number),
+        ..DisclosuresAsked::default()
+    };
+    let payer = Arc::clone(&asked.app.ctx.payer);
+    let found = asked.read(move |db| wanted.patient(db, &payer)).await?;
+    let member = found.ok_or(Fault::MemberUnknown)?;
+    asked
+        .show("exchanges", Some(crate::ops::viewed::patient(&member)))
+        .await?;
+    let filter = ExchangeFilter {
+        member: Some(member),
+        limit: PAGE,
+        ..ExchangeFilter::default()
+    };
+    let how = how(asked);
+    let store = &asked.app.ctx.store;
+    let page = store
+        .read_apart(move |db| both_ways::list(db, &filter, None, how))
+        .await?;
+    pages::list(asked, page)
 }
 
 fn how(asked: &OpsRequest) -> ExchangeView {

@@ -1,12 +1,16 @@
 //! `/live`, `/ready` and `/metrics`. None of them shows a version, a partner or a member.
 
+use super::ring::refusal;
 use crate::audit::ledger;
+use crate::error::Failure;
+use crate::http::bearer::bearer;
+use crate::http::request_notes::correlation_of;
 use crate::http::routes;
 use crate::http::state::App;
 use crate::ops::alerts;
 use crate::store::{DiskRoom, readiness};
 use crate::telemetry::{exposition, metrics as families, process, signs};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -65,8 +69,24 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
     }
 }
 
-/// `GET /metrics` in the Prometheus text format. It answers without a store too; then the store's size is left out.
-pub async fn metrics_text(app: web::Data<App>) -> HttpResponse {
+/// `GET /metrics` for whoever is on this machine, and beyond it for the holder of a token of any role.
+pub async fn metrics_text(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    match may_scrape(&request, &app).await {
+        Ok(()) => figures(app).await,
+        Err(failure) => refusal(failure, &app.ctx.payer.base_url, &correlation_of(&request)),
+    }
+}
+
+async fn may_scrape(request: &HttpRequest, app: &App) -> Result<(), Failure> {
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    if app.config.server.ops_listen.ip().is_loopback() || peer.is_some_and(|peer| peer.is_loopback()) {
+        return Ok(());
+    }
+    app.authority.operator(&app.ctx, bearer(request)?).await.map(drop)
+}
+
+/// The figures in the Prometheus text format. Without a store the store's size is left out.
+async fn figures(app: web::Data<App>) -> HttpResponse {
     signs::scraped(app.ctx.clock.now_ms());
     metrics::counter!(families::STATEMENTS).absolute(app.ctx.store.statements());
     metrics::counter!(families::COMMITS).absolute(app.ctx.store.commits());

@@ -1,12 +1,16 @@
-//! The operations side, on its own listener: health, metrics, and `/ops/v1` for machines.
+//! The operations side, on its own listener: health, metrics, `/ops/v1` for machines, and `/console` for people.
 
 mod accounts;
 mod admitted;
+mod answering;
 mod audit_events;
 mod call;
+pub mod console;
 mod decisions;
 mod exchanges;
 mod health;
+mod jobs;
+mod listen;
 mod packets;
 mod pages;
 mod policy_acts;
@@ -25,5 +29,6 @@ mod route;
 pub mod table;
 
 pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};
+pub use listen::listen;
 pub use register::configure;
 pub use ring::observe;

@@ -36,13 +36,9 @@ pub(super) fn listed<T: Serialize>(
     kept: &str,
     page: OpsPage<T>,
 ) -> Result<JsonBody, Failure> {
-    let next = page.next.map(|cursor| {
-        format!(
-            "http://{}{path}?{kept}cursor={}",
-            asked.request.app_config().local_addr(),
-            encode(&cursor)
-        )
-    });
+    let next = page
+        .next
+        .map(|cursor| format!("{}{path}?{kept}cursor={}", asked.origin(), encode(&cursor)));
     JsonBody::of(&Listed {
         items: page.items,
         next,

@@ -17,7 +17,14 @@ impl Query {
     /// # Errors
     /// [`Fault::ParameterInvalid`] for one that is empty or given twice; [`Fault::ParameterUnknown`].
     pub(super) fn of(request: &HttpRequest, known: &[&str]) -> Result<Query, Failure> {
-        let given = pairs(request.query_string())?;
+        Query::given(pairs(request.query_string())?, known)
+    }
+
+    /// These, if `known` has all of them.
+    ///
+    /// # Errors
+    /// As [`Query::of`].
+    pub(super) fn given(given: Vec<(String, String)>, known: &[&str]) -> Result<Query, Failure> {
         for (at, (name, value)) in given.iter().enumerate() {
             let is_twice = !REPEATED.contains(&name.as_str()) && given[..at].iter().any(|(other, _)| other == name);
             if known.contains(&name.as_str()) && (value.is_empty() || is_twice) {

@@ -1,15 +1,12 @@
-//! From the table of operations routes to their handlers: the only file that knows both.
+//! Registers the table of operations routes: reads the body, looks at the role, and lets what answers a call (`super::answering`) answer.
 
+use super::answering::call;
 use super::exchanges::WasReplayed;
-use super::request::{JsonBody, OpsRequest};
+use super::request::OpsRequest;
 use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
-use super::{
-    accounts, audit_events, decisions, exchanges, health, packets, policy_acts, policy_looks, reconciliation,
-    registries, retention, reviews, rights, table,
-};
+use super::{health, table};
 use crate::error::{Failure, Fault};
-use crate::exchange::acts::ExchangeAct;
 use crate::http::request_notes::correlation_of;
 use crate::http::state::App;
 use crate::http::{around, body};
@@ -82,78 +79,6 @@ const fn media_type(call: OpsCall) -> &'static str {
         OpsCall::AuditEvents | OpsCall::AuditEvent => "application/fhir+json",
         OpsCall::PacketFile | OpsCall::Evidence => "application/x-tar",
         _ => "application/json",
-    }
-}
-
-async fn call(call: OpsCall, asked: &OpsRequest) -> Result<Bytes, Failure> {
-    match call {
-        OpsCall::PacketFile => packets::file(asked).await,
-        OpsCall::Evidence => packets::of_exchange(asked).await,
-        other => json(other, asked).await.map(|JsonBody(text)| Bytes::from(text)),
-    }
-}
-
-async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
-    match call {
-        OpsCall::Decisions => decisions::list(asked).await,
-        OpsCall::Decision => decisions::one(asked).await,
-        OpsCall::Grants => rights::grants(asked).await,
-        OpsCall::GrantsSearch => rights::grants_search(asked).await,
-        OpsCall::GrantRevoke => rights::revoke_grant(asked).await,
-        OpsCall::Consents => rights::consents(asked).await,
-        OpsCall::Consent => rights::consent(asked).await,
-        OpsCall::ConsentRevoke => rights::revoke_consent(asked).await,
-        OpsCall::Disclosures => accounts::disclosures(asked).await,
-        OpsCall::DisclosuresSearch => accounts::disclosures_search(asked).await,
-        OpsCall::Trace => accounts::trace(asked).await,
-        OpsCall::Ledger => accounts::ledger(asked).await,
-        OpsCall::Packets => packets::list(asked).await,
-        OpsCall::PacketAsk => packets::ask(asked).await,
-        OpsCall::Packet => packets::one(asked).await,
-        OpsCall::AuditEvents => audit_events::search(asked).await,
-        OpsCall::AuditEvent => audit_events::one(asked).await,
-        OpsCall::Controls => registries::controls(asked).await,
-        OpsCall::Reviews => reviews::queue(asked).await,
-        OpsCall::Review => reviews::one(asked).await,
-        OpsCall::ReviewDecide => reviews::decide(asked).await,
-        OpsCall::Links => reviews::edges(asked).await,
-        OpsCall::MemberGraph => reviews::graph(asked).await,
-        OpsCall::Partners => registries::partners(asked).await,
-        OpsCall::Policies => registries::policies(asked).await,
-        OpsCall::PolicyActs => policy_acts::list(asked).await,
-        OpsCall::PolicyReplay => policy_looks::replay(asked).await,
-        OpsCall::PolicyCompare => policy_looks::compare(asked).await,
-        OpsCall::PolicyImport => policy_acts::import(asked).await,
-        OpsCall::PolicyActivate => policy_acts::activate(asked).await,
-        OpsCall::PolicyRollback => policy_acts::roll_back(asked).await,
-        OpsCall::PolicyApprove => policy_acts::approve(asked).await,
-        OpsCall::PolicyWithdraw => policy_acts::withdraw(asked).await,
-        OpsCall::Faults => registries::faults(),
-        OpsCall::Runbook => registries::runbook(asked),
-        OpsCall::RunbookEntry => registries::runbook_entry(asked),
-        OpsCall::States => exchanges::state_tables(),
-        OpsCall::Alerts => registries::alerts(asked).await,
-        OpsCall::Jobs => registries::jobs(asked).await,
-        OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
-        OpsCall::BulkRuns => registries::bulk_runs(asked).await,
-        OpsCall::Exchanges => exchanges::list(asked).await,
-        OpsCall::Exchange => exchanges::one(asked).await,
-        OpsCall::ExchangeStart => exchanges::start(asked).await,
-        OpsCall::ExchangeCancel => exchanges::do_act(asked, ExchangeAct::Cancel).await,
-        OpsCall::ExchangeReplay => exchanges::do_act(asked, ExchangeAct::Replay).await,
-        OpsCall::ExchangeSupersede => exchanges::do_act(asked, ExchangeAct::Supersede).await,
-        OpsCall::ExchangePause => exchanges::do_act(asked, ExchangeAct::Pause).await,
-        OpsCall::ExchangeClose => exchanges::do_act(asked, ExchangeAct::Close).await,
-        OpsCall::ExchangeRetract => exchanges::do_act(asked, ExchangeAct::Retract).await,
-        OpsCall::Reconciliation => reconciliation::list(asked).await,
-        OpsCall::Retention => retention::whole(asked).await,
-        OpsCall::Holds => retention::holds(asked).await,
-        OpsCall::HoldPlace => retention::place(asked).await,
-        OpsCall::HoldRelease => retention::release(asked).await,
-        // Health has handlers of its own, since it looks at no token; packets are no JSON.
-        OpsCall::Live | OpsCall::Ready | OpsCall::Metrics | OpsCall::PacketFile | OpsCall::Evidence => {
-            Err(Fault::Internal.into())
-        }
     }
 }
 

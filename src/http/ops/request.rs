@@ -1,6 +1,7 @@
 //! A request to `/ops/v1` whose token has the role: what was asked and by whom, and its answer as JSON.
 //!
-//! Only [`OpsRequest::admit`] makes one, by the row of the table: a handler cannot run before the role was looked at.
+//! Only [`OpsRequest::admit`], and for pages of the console [`OpsRequest::of_page`], make one, by the row of the table: a handler cannot run
+//! before the role was looked at.
 
 use super::query::Query;
 use super::table::{OpsRoute, Sees, Shows};
@@ -32,6 +33,10 @@ const ACCESS_REASON: &str = "X-Access-Reason";
 #[derive(Clone)]
 pub(super) struct SeenRole(pub(super) String);
 
+/// The address of the console that the request is for, as its table has it; for the log line.
+#[derive(Clone, Copy)]
+pub(super) struct SeenRoute(pub(super) &'static str);
+
 /// A request that may be answered.
 pub(super) struct OpsRequest {
     route: &'static OpsRoute,
@@ -51,6 +56,24 @@ pub(super) struct OpsRequest {
     pub(super) query: Query,
     body: Bytes,
     members: &'static str,
+    /// The id that a page of the console asks about, in the place of the one in its path.
+    of_page: Option<String>,
+}
+
+/// What a page of the console asks, in the place of a request for it.
+pub(super) struct PageAsk {
+    /// What.
+    pub(super) route: &'static OpsRoute,
+    /// The id in its path; empty where it has none.
+    pub(super) id: String,
+    /// Its parameters.
+    pub(super) pairs: Vec<(String, String)>,
+    /// Its body; empty where it has none.
+    pub(super) body: String,
+    /// Why; empty where nobody said.
+    pub(super) reason: String,
+    /// Whether values of a person are left out, also of those who may see them.
+    pub(super) is_masked: bool,
 }
 
 /// An answer's JSON.
@@ -101,7 +124,56 @@ impl OpsRequest {
             query,
             body,
             members: route.body.unwrap_or_default(),
+            of_page: None,
         })
+    }
+
+    /// Admits what a page of the console asks for somebody who is signed in, by the same row of the table as a request for it.
+    ///
+    /// # Errors
+    /// [`Fault::RoleMissing`]; those of [`Query::given`]; [`Fault::ParameterInvalid`] without a reason where one is needed, and for one that is
+    /// no line of text.
+    pub(super) async fn of_page(
+        ask: PageAsk,
+        request: HttpRequest,
+        app: Data<App>,
+        operator: Operator,
+    ) -> Result<OpsRequest, Failure> {
+        let route = ask.route;
+        let Some((role, sees)) = route.asks.admits(&operator.roles) else {
+            return Err(refused(&app, route, &operator, &correlation_of(&request)).await);
+        };
+        let sees = if ask.is_masked { sees.masked() } else { sees };
+        let query = Query::given(ask.pairs, route.parameters)?;
+        let is_needed = route.needs_reason(sees);
+        let reason = match access_reason(&ask.reason) {
+            Some(reason) => reason.to_owned(),
+            None if ask.reason.trim().is_empty() && !is_needed => String::new(),
+            None => return Err(without_reason("reason", "Say why you look")),
+        };
+        Ok(OpsRequest {
+            route,
+            request,
+            app,
+            operator,
+            role,
+            sees,
+            reason,
+            noted: Cell::new(false),
+            query,
+            body: Bytes::from(ask.body),
+            members: route.body.unwrap_or_default(),
+            of_page: Some(ask.id),
+        })
+    }
+
+    /// Scheme, host and port of this listener, for links.
+    pub(super) fn origin(&self) -> String {
+        let server = &self.app.config.server;
+        match (&server.ops_base_url, &server.ops_tls) {
+            (None, None) => format!("http://{}", self.request.app_config().local_addr()),
+            _ => server.ops_origin(),
+        }
     }
 
     /// Lets on only who has this role too, for what the role of the route alone is not shown. Who has not is in the ledger.
@@ -125,6 +197,9 @@ impl OpsRequest {
     /// # Errors
     /// [`Fault::RouteUnknown`] for what is no text.
     pub(super) fn path_id(&self) -> Result<String, Failure> {
+        if let Some(id) = &self.of_page {
+            return Ok(id.clone());
+        }
         self.request.match_info().load().map_err(|_| Fault::RouteUnknown.into())
     }
 
@@ -142,7 +217,7 @@ impl OpsRequest {
     /// # Errors
     /// [`Fault::MediaTypeRefused`], [`Fault::ParameterInvalid`].
     pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        if self.request.content_type() != "application/json" {
+        if self.of_page.is_none() && self.request.content_type() != "application/json" {
             return Err(Failure::new(Fault::MediaTypeRefused).remedy("Send application/json."));
         }
         let refused = || {
@@ -155,6 +230,17 @@ impl OpsRequest {
             return Err(refused());
         }
         serde_json::from_slice(&self.body).map_err(|_| refused())
+    }
+
+    /// Refuses a look without a reason, where a page of the console needs one that the row does not ask for.
+    ///
+    /// # Errors
+    /// [`Fault::ParameterInvalid`].
+    pub(super) fn demand_reason(&self) -> Result<(), Failure> {
+        match self.reason.is_empty() {
+            true => Err(without_reason("reason", "Say why you look")),
+            false => Ok(()),
+        }
     }
 
     /// Notes in the ledger, durably, what this operator is about to be shown, and why. Call it before anything is.
@@ -243,10 +329,15 @@ fn reason_of(request: &HttpRequest, is_needed: bool) -> Result<String, Failure> 
         [one] => std::str::from_utf8(one.as_bytes()).unwrap_or_default(),
         _ => "",
     };
-    access_reason(text).map(str::to_owned).ok_or_else(|| {
-        let remedy = format!("Say in the header {ACCESS_REASON} why you look, in 1 to {REASON_MAX} characters.");
-        Failure::new(Fault::ParameterInvalid).at(ACCESS_REASON).remedy(remedy)
-    })
+    let say = format!("Say in the header {ACCESS_REASON} why you look");
+    access_reason(text)
+        .map(str::to_owned)
+        .ok_or_else(|| without_reason(ACCESS_REASON, &say))
+}
+
+fn without_reason(place: &str, say: &str) -> Failure {
+    let remedy = format!("{say}, in 1 to {REASON_MAX} characters.");
+    Failure::new(Fault::ParameterInvalid).at(place).remedy(remedy)
 }
 
 /// The refusal of a token whose roles do not allow `route`, with its entry: who tried what.

@@ -3,7 +3,7 @@
 //! A log line names the route, never the path, and the role of the token, never whose it is: that is in the ledger, where it can be
 //! erased.
 
-use super::request::SeenRole;
+use super::request::{SeenRole, SeenRoute};
 use super::table::{self, Asks, BASE, OpsRoute};
 use crate::error::{Failure, Fault};
 use crate::http::around;
@@ -144,11 +144,13 @@ fn record(
     let fault = response.response().extensions().get::<Fault>().copied();
     let seen = request.extensions().get::<SeenRole>().cloned();
     let role = seen.as_ref().map_or("", |seen| seen.0.as_str());
+    let of_console = request.extensions().get::<SeenRoute>().map(|seen| seen.0);
+    let path = route.map(|route| route.path).or(of_console).unwrap_or(UNMATCHED);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 target: "causeway::http::ops",
-                route = route.map_or(UNMATCHED, |route| route.path),
+                route = path,
                 method = request.method().as_str(),
                 status,
                 fault = fault.map_or("", Fault::code),

@@ -252,6 +252,11 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &[CURSOR],
             "Background work that waits, runs or is parked",
         ),
+        act(
+            "/ops/v1/jobs/{id}/replay",
+            JobReplay,
+            "Lets a parked job go on, with its attempts counted from zero",
+        ),
         get(
             "/ops/v1/bulk-jobs",
             BulkJobs,

@@ -1,4 +1,4 @@
-//! The server's TLS configuration, read from files that may change while the server runs.
+//! The TLS configuration of a listener, read from files that may change while the server runs.
 
 use super::revocation::{Lists, Revocations};
 use super::{ends, provider};
@@ -78,12 +78,14 @@ impl TlsFiles {
     }
 }
 
-/// The TLS side of the partners' listener. Clones share it.
+/// The TLS side of a listener. Clones share it.
 #[derive(Clone)]
 pub struct ServerTls(Arc<Inner>);
 
 struct Inner {
     files: TlsFiles,
+    /// Whether metrics and alerts are told when the files end: those of the partners' listener.
+    tells: bool,
     identity: Arc<Identity>,
     verifier: Option<Arc<Verifier>>,
     revocations: Revocations,
@@ -96,6 +98,29 @@ impl ServerTls {
     /// # Errors
     /// [`Fault::ConfigInvalid`] that names the file that cannot be used.
     pub fn open(files: TlsFiles) -> Result<ServerTls, Failure> {
+        ServerTls::reading(files, true)
+    }
+
+    /// The operations listener with this certificate chain and key, which asks for no client certificates.
+    ///
+    /// # Errors
+    /// As [`ServerTls::open`], at `server.ops_certificate`.
+    pub fn of_operations(certificate: &Path, key: &Path) -> Result<ServerTls, Failure> {
+        let files = TlsFiles {
+            certificate: certificate.to_path_buf(),
+            key: key.to_path_buf(),
+            ..TlsFiles::default()
+        };
+        ServerTls::reading(files, false).map_err(|failure| {
+            let remedy = failure.remedy_text().to_owned();
+            Failure::new(Fault::ConfigInvalid)
+                .at("server.ops_certificate")
+                .remedy(remedy)
+                .because(failure)
+        })
+    }
+
+    fn reading(files: TlsFiles, tells: bool) -> Result<ServerTls, Failure> {
         let stamp = files.stamp();
         let identity = Arc::new(Identity(ArcSwap::from(Arc::new(certified(&files)?))));
         let revocations = Revocations::default();
@@ -111,9 +136,12 @@ impl ServerTls {
                 grace_s,
             }))
         };
-        files.tell_ends();
+        if tells {
+            files.tell_ends();
+        }
         Ok(ServerTls(Arc::new(Inner {
             files,
+            tells,
             identity,
             verifier,
             revocations,
@@ -165,7 +193,7 @@ impl ServerTls {
     /// Reads the files again. A file that cannot be used is logged, and the old contents stay in force.
     pub fn reload(&self) {
         // What ends is told of the contents in force, so not of files that were kept out.
-        if self.takes_over() {
+        if self.takes_over() && self.0.tells {
             self.0.files.tell_ends();
         }
         tracing::info!("the TLS files were read again");

@@ -185,6 +185,7 @@ fn what_came_is_shown_as_it_came_and_who_looked_is_noted() {
         uid: 7,
         input: None,
         on_loopback: true,
+        console: String::new(),
         data_folder: world.keys.path().to_path_buf(),
         files: BulkFiles::new(&Config::load(None, []).expect("a configuration")),
     };

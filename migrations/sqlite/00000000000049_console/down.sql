@@ -1,0 +1,2 @@
+DROP TABLE console_session;
+DROP TABLE console_link;

@@ -1,0 +1,116 @@
+//! What is parked and why, all background work, and letting a parked job go on.
+
+use super::desk::{Desk, DeskAsk};
+use super::parts::{self, Answered, cell, items, link, mark, next, runbook, shown, since, table, text};
+use crate::error::Failure;
+use crate::http::ops::table::OpsCall;
+use crate::percent::encode_all;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+/// `GET /console/parked`.
+pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
+    let jobs = parked_jobs(desk).await?;
+    let exchanges = exchanges(desk).await?;
+    let row = |one: &Value| {
+        vec![
+            link("exchanges", text(one, "id")),
+            cell(one, "partner"),
+            cell(one, "step"),
+            runbook(text(one, "reason")),
+            since(text(one, "parked_at"), desk.now_ms()),
+            cell(one, "next_action"),
+        ]
+    };
+    let rows: Vec<Vec<Markup>> = exchanges.iter().map(row).collect();
+    let body = html! {
+        h1 { "Parked" }
+        section aria-labelledby="exchanges" {
+            h2 id="exchanges" { "Exchanges" }
+            (table(&["Exchange", "Partner", "Step", "Reason", "Since", "What to do"], &rows, "No exchange is parked."))
+            p { "An exchange is replayed on its own page." }
+        }
+        section aria-labelledby="jobs" {
+            h2 id="jobs" { "Background jobs" }
+            @if jobs.is_empty() { p { "No job is parked." } }
+            @for job in &jobs { (one_job(desk, job)) }
+        }
+    };
+    Ok(shown("Parked", body))
+}
+
+fn one_job(desk: &Desk, job: &Value) -> Markup {
+    let id = text(job, "id");
+    let path = format!("/console/jobs/{}/replay", encode_all(id));
+    html! {
+        article.issue {
+            h3 { "Job " code { (id) } }
+            p { "Parked since " (since(text(job, "parked_at"), desk.now_ms())) }
+            (parts::facts(job, &["kind", "partner", "attempts", "last_class", "next_action"]))
+            p { "Runbook: " (runbook(&format!("work.{}", text(job, "kind")))) }
+            @if desk.may(OpsCall::JobReplay) {
+                (parts::act(desk, (path.as_str(), id), ("Replay this job", "It goes on at once, with its attempts counted from zero."), &[]))
+            }
+        }
+    }
+}
+
+/// The first page of exchanges that are parked.
+pub(super) async fn exchanges(desk: &Desk) -> Result<Vec<Value>, Failure> {
+    let ask = DeskAsk {
+        pairs: vec![("state".to_owned(), "parked".to_owned())],
+        ..DeskAsk::default()
+    };
+    let list = desk.ask(OpsCall::Exchanges, ask).await?;
+    Ok(items(&list).to_vec())
+}
+
+/// The parked jobs among the first page of jobs, which has a thousand.
+pub(super) async fn parked_jobs(desk: &Desk) -> Result<Vec<Value>, Failure> {
+    let list = desk.ask(OpsCall::Jobs, DeskAsk::default()).await?;
+    let parked = items(&list).iter().filter(|job| text(job, "state") == "parked");
+    Ok(parked.cloned().collect())
+}
+
+/// `GET /console/jobs`.
+pub(super) async fn jobs(desk: &Desk) -> Result<Answered, Failure> {
+    let ask = DeskAsk {
+        pairs: desk.query()?,
+        ..DeskAsk::default()
+    };
+    let list = desk.ask(OpsCall::Jobs, ask).await?;
+    let row = |job: &Value| {
+        vec![
+            html! { code { (text(job, "id")) } },
+            runbook_of(job),
+            cell(job, "partner"),
+            mark(text(job, "state")),
+            cell(job, "due"),
+            cell(job, "attempts"),
+            cell(job, "last_class"),
+        ]
+    };
+    let rows: Vec<Vec<Markup>> = items(&list).iter().map(row).collect();
+    let body = html! {
+        h1 { "Background jobs" }
+        (table(&["Job", "Kind", "Partner", "State", "Due", "Tries", "Last"], &rows, "No job waits."))
+        (next(&list, "/console/jobs", &[]))
+    };
+    Ok(shown("Jobs", body))
+}
+
+fn runbook_of(job: &Value) -> Markup {
+    let kind = text(job, "kind");
+    html! { a href=(format!("/console/runbook/work.{}", encode_all(kind))) { (kind) } }
+}
+
+/// `POST /console/jobs/{id}/replay`.
+pub(super) async fn replay(desk: &Desk) -> Result<Answered, Failure> {
+    let ask = DeskAsk {
+        id: desk.id().to_owned(),
+        body: json!({ "reason": desk.field("reason") }).to_string(),
+        ..DeskAsk::default()
+    };
+    desk.ask(OpsCall::JobReplay, ask).await?;
+    Ok(Answered::Elsewhere("/console/parked".to_owned()))
+}

@@ -1,0 +1,20 @@
+//! The tables of the console.
+
+diesel::table! {
+    console_link (hash) {
+        hash -> Binary,
+        role -> Text,
+        name -> Text,
+        created_ms -> BigInt,
+        expires_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    console_session (hash) {
+        hash -> Binary,
+        agent_sha256 -> Binary,
+        seen_ms -> BigInt,
+        expires_ms -> BigInt,
+    }
+}
