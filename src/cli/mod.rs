@@ -61,6 +61,7 @@ pub mod runbook;
 pub mod sandbox_partner;
 pub mod serve;
 mod short;
+pub mod slo;
 pub mod states;
 pub mod synth;
 pub mod trace;
@@ -198,6 +199,7 @@ pub fn on_store(
         Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
         Command::Alerts(args) => alerts::run(args, ctx, out),
+        Command::Slo(args) => slo::run(args, ctx, out),
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),

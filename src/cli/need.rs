@@ -19,6 +19,7 @@ pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
         | Command::Alerts(_)
+        | Command::Slo(_)
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)

@@ -41,6 +41,7 @@ mod recorded;
 pub mod retention;
 pub mod reviews;
 pub mod sent_under;
+pub mod slo;
 pub mod states;
 pub mod sum;
 pub mod trace;

@@ -20,6 +20,7 @@ pub const ALERT_CODES: &[&str] = &[
     "parked-growth",
     "worker-stuck",
     "exchange-clock",
+    "budget-burn",
     "replay-volume",
     "ledger-lag",
     "log-dropping",

@@ -67,6 +67,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/runbook/{id}", ALL),
     ("GET", "/ops/v1/states", ALL),
     ("GET", "/ops/v1/alerts", &["operator"]),
+    ("GET", "/ops/v1/slo", &["support", "operator", "auditor"]),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-runs", &["operator"]),

@@ -49,6 +49,7 @@ pub enum OpsCall {
     RunbookEntry,
     States,
     Alerts,
+    Slo,
     Jobs,
     BulkJobs,
     BulkRuns,

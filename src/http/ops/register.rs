@@ -133,6 +133,7 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::RunbookEntry => registries::runbook_entry(asked),
         OpsCall::States => exchanges::state_tables(),
         OpsCall::Alerts => registries::alerts(asked).await,
+        OpsCall::Slo => registries::slo(asked).await,
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
         OpsCall::BulkRuns => registries::bulk_runs(asked).await,

@@ -245,6 +245,12 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "States, moves and steps of an exchange",
         ),
         get("/ops/v1/alerts", Alerts, OPERATOR, "The alerts, and which are raised"),
+        get(
+            "/ops/v1/slo",
+            Slo,
+            TRACE,
+            "Objectives, how much of their error budgets is left, and why they were missed",
+        ),
         list(
             "/ops/v1/jobs",
             Jobs,

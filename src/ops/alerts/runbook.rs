@@ -1,7 +1,7 @@
 //! The rows of the runbook about alerts: meaning, time to act and steps are those of the table of alerts.
 
 use super::table::{
-    ALERTS, Alert, CONSENTS_ENDED, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH, PARTNER_FAILING,
+    ALERTS, Alert, BUDGET_BURN, CONSENTS_ENDED, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH, PARTNER_FAILING,
     PARTNER_SLOW, REPLAY_VOLUME, TLS_EXPIRING,
 };
 use crate::error::{
@@ -55,6 +55,7 @@ fn procedure(alert: &Alert, steps: &'static [RunbookStep]) -> Procedure {
             EscalateTo::Partner,
             Some(ContactKind::Escalation),
         ),
+        BUDGET_BURN => (ReplayRule::AfterCause, PersonDecides::Operator, EscalateTo::Lead, None),
         LEDGER_LAG => (ReplayRule::Nothing, PersonDecides::Nobody, EscalateTo::Security, None),
         _ => (ReplayRule::Nothing, PersonDecides::Nobody, EscalateTo::Lead, None),
     };

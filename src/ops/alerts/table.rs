@@ -71,6 +71,8 @@ pub const PARKED_GROWTH: &str = "parked-growth";
 pub const WORKER_STUCK: &str = "worker-stuck";
 /// The time of an exchange is nearly over.
 pub const EXCHANGE_CLOCK: &str = "exchange-clock";
+/// An error budget burns fast.
+pub const BUDGET_BURN: &str = "budget-burn";
 /// Many requests are repeated.
 pub const REPLAY_VOLUME: &str = "replay-volume";
 /// Entries wait for the tree of the ledger.
@@ -237,6 +239,24 @@ pub const ALERTS: &[Alert] = &[
         steps: &[
             "See the exchanges with `causeway exchange list`, and what each waits for with `causeway exchange show EXCHANGE`.",
             "If it waits for the partner, call the partner. If it is parked, do what its next action says.",
+        ],
+    },
+    Alert {
+        code: BUDGET_BURN,
+        rule: "CausewayBudgetBurn",
+        meaning: "So much is missed that the error budget of an objective will be used long before its window ends.",
+        severity: AlertSeverity::Page,
+        owner: FaultOwner::Operator,
+        within: ActWithin::Hour,
+        window: "1 hour and 6 hours",
+        condition: "The budget of an objective burns 14.4 times too fast in an hour and 6 times in six hours, with at least 3 misses.",
+        families: &[families::ALERTS],
+        figures: "business figures of minutes, and the policy of the kind slo in force",
+        is_of_process: false,
+        steps: &[
+            "See the objective, and why it was missed, with `causeway slo`.",
+            "Begin with the most frequent cause: its state and owner say where exchanges stand, and who has to act.",
+            "If it is availability, see that background work runs: the alert worker-stuck says more.",
         ],
     },
     Alert {
