@@ -135,8 +135,8 @@ impl<'h> FigureTurn<'h> {
         let recent_ms = self.recent_ms();
         while self.state.counted_ms < recent_ms && self.left > 0 {
             let mut from_ms = self.state.counted_ms;
-            if recent_ms - from_ms > HOUR_MS {
-                // Days without anything are passed over.
+            if recent_ms - from_ms > HOUR_MS && from_ms == FigureGrain::Day.floor(from_ms) {
+                // Whole days without anything are passed over; one that has begun is added up at its end.
                 let first = first_ms(&self.held.ctx().store, from_ms)?.unwrap_or(recent_ms);
                 from_ms = from_ms.max(FigureGrain::Day.floor(first)).min(recent_ms);
             }
