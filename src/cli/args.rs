@@ -35,6 +35,8 @@ pub enum Command {
     Alerts(super::alerts::AlertsArgs),
     /// Show what was promised, how much may still be missed, and why it was missed: 0 kept, 1 at risk or breached
     Slo(super::slo::SloArgs),
+    /// Show how a partner does in a week, a month or a quarter; without a partner, how this server does
+    Scorecard(super::scorecard::ScorecardArgs),
     /// List background jobs, and let parked ones go on
     Jobs(super::jobs::JobsArgs),
     /// List, show and end the bulk jobs of partners

@@ -20,6 +20,7 @@ pub fn of(command: &Command) -> StoreNeed {
         Command::Durability
         | Command::Alerts(_)
         | Command::Slo(_)
+        | Command::Scorecard(_)
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)

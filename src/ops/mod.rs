@@ -40,6 +40,7 @@ pub mod reconciliation;
 mod recorded;
 pub mod retention;
 pub mod reviews;
+pub mod scorecard;
 pub mod sent_under;
 pub mod slo;
 pub mod states;

@@ -9,6 +9,8 @@ use causeway::figures::tally::{ANSWERED, ASKED, CLOCK, DUPLICATE, MISSED, REPLAY
 use causeway::ids::{Ids, before_all_of};
 use causeway::jobs::{Chance, Runner, RunnerSettings};
 use causeway::ops::alerts::items;
+use causeway::ops::scorecard::period::CardPeriod;
+use causeway::ops::scorecard::read::{scorecard, service};
 use causeway::ops::slo::budget::SloState;
 use causeway::ops::slo::read::{SloItem, report};
 use causeway::store::Db;
@@ -365,6 +367,48 @@ fn ten_thousand_partners_have_their_own_figures_and_all_of_them_are_a_few_rows()
     let (partners, is_cut) = bed.ctx.store.read_blocking(read).expect("partners");
     assert_eq!((partners.len(), is_cut), (10_000, false));
     assert_eq!(partners[0], ("p00000".to_owned(), 1));
+}
+
+#[test]
+fn a_scorecard_is_of_its_partner_and_period_alone() {
+    let bed = Bed::new();
+    let ended = (NOW_MS - 2 * HOUR_MS).to_string();
+    bed.exchanges(NOW_MS - 3 * HOUR_MS, 1..3, ("completed", &ended), "NULL");
+    bed.exchanges(NOW_MS - 4 * DAY_MS, 1..2, ("refused", &ended), "NULL");
+    bed.exchanges(NOW_MS - 20 * DAY_MS, 1..2, ("failed", &ended), "NULL");
+    bed.run_after(0);
+    let of = |partner: Option<&str>, name: &str| {
+        let period = CardPeriod::asked("--period", Some(name), NOW_MS).expect("a period");
+        let read = |db: &mut Db| scorecard(db, partner, &period, NOW_MS);
+        bed.ctx.store.read_blocking(read).expect("a scorecard")
+    };
+    let month = of(Some("p00001"), "month");
+    let figures = &month.figures;
+    assert_eq!((month.period.as_str(), month.is_over), ("2027-01", false));
+    assert_eq!(
+        (figures.asked, figures.completed, figures.refused, figures.failed),
+        (2, 1, 1, 0)
+    );
+    assert_eq!(figures.median_within_s.as_deref(), Some("3600"));
+    assert_eq!((month.before.asked, month.before.failed), (1, 1), "26 December");
+    assert_eq!(
+        (month.days.len(), month.days[14].asked, month.days[10].asked),
+        (15, 1, 1)
+    );
+    let all = of(None, "month");
+    assert_eq!((all.partner.as_str(), all.figures.asked), ("(all)", 3));
+    assert_eq!(of(Some("p00009"), "week").figures.asked, 0);
+    let period = CardPeriod::asked("--period", None, NOW_MS).expect("a period");
+    let read = |db: &mut Db| service(db, &period, NOW_MS);
+    let whole = bed.ctx.store.read_blocking(read).expect("a report");
+    let told: Vec<(&str, i64)> = whole
+        .partners
+        .iter()
+        .map(|one| (one.partner.as_str(), one.exchanged))
+        .collect();
+    assert_eq!(told, [("p00001", 2), ("p00002", 1)]);
+    assert_eq!((whole.partners_active, whole.partners_are_cut), (2, false));
+    assert_eq!(whole.slo.items.len(), 5);
 }
 
 #[test]

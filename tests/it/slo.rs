@@ -2,6 +2,7 @@
 
 use crate::support::desk::Desk;
 use crate::support::payer::TestPayer;
+use causeway::error::Fault;
 use serde_json::{Value, json};
 
 const OBJECTIVES: [&str; 5] = ["business-day", "week", "quarterly", "acknowledgement", "availability"];
@@ -95,4 +96,63 @@ fn a_policy_that_promises_too_much_or_for_no_time_is_refused() {
     assert_eq!(unknown.status.code(), Some(2));
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(said.contains("business-day"), "{said}");
+}
+
+#[tokio::test]
+async fn scorecards_are_tables_files_and_pages_and_ten_years_are_refused() {
+    let (payer, client) = TestPayer::start(2);
+    let written = [
+        "scorecard",
+        "new-payer",
+        "--period",
+        "quarter",
+        "--csv",
+        "card.csv",
+        "--html",
+        "card.html",
+    ];
+    let card = payer.json_command(&written);
+    assert_eq!(
+        (&card["partner"], &card["is_over"]),
+        (&json!("new-payer"), &json!(false))
+    );
+    let csv = std::fs::read_to_string(payer.home().join("card.csv")).expect("a file");
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let page = std::fs::read_to_string(payer.home().join("card.html")).expect("a file");
+    assert!(page.contains("<svg") && !page.contains("<script"), "{page}");
+    let whole = payer.json_command(&["scorecard"]);
+    assert_eq!(whole["card"]["partner"], "(all)");
+    for (arguments, code) in [
+        (vec!["scorecard", "nobody"], 1),
+        (vec!["scorecard", "new-payer", "--period", "2016-01/2026-01"], 2),
+        (vec!["scorecard", "new-payer", "--period", "10 years"], 2),
+        (vec!["scorecard", "--period", "2999-01", "--csv", "never.csv"], 2),
+        (vec!["scorecard", "new-payer", "--csv", "card.csv"], 3),
+    ] {
+        let output = payer.command(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    }
+    assert!(!payer.home().join("never.csv").exists(), "what failed leaves no file");
+
+    let desk = Desk::of(&payer, &client, "operator");
+    for path in ["scorecards/new-payer/page", "service/page?period=week"] {
+        let page = desk.get(path).await;
+        page.assert_status(200);
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(page.text().contains("<svg"), "{path}");
+    }
+    assert_eq!(
+        desk.get("scorecards/new-payer?period=week").await.json()["partner"],
+        "new-payer"
+    );
+    desk.get("scorecards/nobody")
+        .await
+        .assert_status(Fault::PartnerUnknown.row().http);
+    for wrong in ["2016/2026", "P10Y", "2999-01"] {
+        let refused = desk.get(&format!("service?period={wrong}")).await;
+        refused.assert_status(Fault::ParameterInvalid.row().http);
+    }
 }

@@ -6,6 +6,7 @@ mod audit_events;
 mod call;
 mod decisions;
 mod exchanges;
+mod figure_routes;
 mod health;
 mod packets;
 mod pages;
@@ -22,6 +23,7 @@ mod reviews;
 mod rights;
 mod ring;
 mod route;
+mod scorecards;
 pub mod table;
 
 pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};

@@ -6,13 +6,14 @@ use super::ring::refusal;
 use super::table::{OpsCall, OpsRoute};
 use super::{
     accounts, audit_events, decisions, exchanges, health, packets, policy_acts, policy_looks, reconciliation,
-    registries, retention, reviews, rights, table,
+    registries, retention, reviews, rights, scorecards, table,
 };
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
 use crate::http::request_notes::correlation_of;
 use crate::http::state::App;
 use crate::http::{around, body};
+use crate::ops::scorecard::page::CARD_POLICY;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
@@ -68,6 +69,9 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
             response
                 .insert_header((header::CONTENT_TYPE, media_type(route.call)))
                 .insert_header((header::CACHE_CONTROL, "no-store"));
+            if matches!(route.call, OpsCall::ServicePage | OpsCall::ScorecardPage) {
+                response.insert_header((header::CONTENT_SECURITY_POLICY, CARD_POLICY.as_str()));
+            }
             if noted.extensions().get::<WasReplayed>().is_some() {
                 response.insert_header(("Idempotent-Replayed", "true"));
             }
@@ -81,6 +85,7 @@ const fn media_type(call: OpsCall) -> &'static str {
     match call {
         OpsCall::AuditEvents | OpsCall::AuditEvent => "application/fhir+json",
         OpsCall::PacketFile | OpsCall::Evidence => "application/x-tar",
+        OpsCall::ServicePage | OpsCall::ScorecardPage => "text/html; charset=utf-8",
         _ => "application/json",
     }
 }
@@ -89,6 +94,8 @@ async fn call(call: OpsCall, asked: &OpsRequest) -> Result<Bytes, Failure> {
     match call {
         OpsCall::PacketFile => packets::file(asked).await,
         OpsCall::Evidence => packets::of_exchange(asked).await,
+        OpsCall::ServicePage => scorecards::service_page(asked).await,
+        OpsCall::ScorecardPage => scorecards::page_of_one(asked).await,
         other => json(other, asked).await.map(|JsonBody(text)| Bytes::from(text)),
     }
 }
@@ -134,6 +141,8 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::States => exchanges::state_tables(),
         OpsCall::Alerts => registries::alerts(asked).await,
         OpsCall::Slo => registries::slo(asked).await,
+        OpsCall::Service => scorecards::service(asked).await,
+        OpsCall::Scorecard => scorecards::one(asked).await,
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
         OpsCall::BulkRuns => registries::bulk_runs(asked).await,
@@ -151,10 +160,14 @@ async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
         OpsCall::Holds => retention::holds(asked).await,
         OpsCall::HoldPlace => retention::place(asked).await,
         OpsCall::HoldRelease => retention::release(asked).await,
-        // Health has handlers of its own, since it looks at no token; packets are no JSON.
-        OpsCall::Live | OpsCall::Ready | OpsCall::Metrics | OpsCall::PacketFile | OpsCall::Evidence => {
-            Err(Fault::Internal.into())
-        }
+        // Health has handlers of its own, since it looks at no token; packets and pages are no JSON.
+        OpsCall::Live
+        | OpsCall::Ready
+        | OpsCall::Metrics
+        | OpsCall::PacketFile
+        | OpsCall::Evidence
+        | OpsCall::ServicePage
+        | OpsCall::ScorecardPage => Err(Fault::Internal.into()),
     }
 }
 
