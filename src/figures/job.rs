@@ -94,6 +94,7 @@ impl<'h> FigureTurn<'h> {
             state.counted_ms = FigureGrain::Day.floor(first);
             state.seen_ms = now_ms;
         }
+        state = without_future(state, now_ms);
         let minutes = beats(state.beat_ms, now_ms);
         state.beat_ms = now_ms;
         let minutes_from_ms = FigureGrain::Hour.floor(surely_ms - MINUTES_MS);
@@ -313,6 +314,19 @@ impl<'h> FigureTurn<'h> {
     }
 }
 
+/// The state without what a clock that was ahead has left in it: what was counted then is counted again, from today on.
+fn without_future(mut state: FigureState, now_ms: i64) -> FigureState {
+    state.counted_ms = state.counted_ms.min(now_ms);
+    state.seen_ms = state.seen_ms.min(now_ms);
+    if state.minutes_from_ms > now_ms || state.hours_from_ms > now_ms {
+        state.minutes_from_ms = FigureGrain::Hour.floor(now_ms);
+        state.hours_from_ms = FigureGrain::Day.floor(now_ms);
+        state.counted_ms = state.counted_ms.min(state.hours_from_ms);
+    }
+    state.counted_ms = FigureGrain::Minute.floor(state.counted_ms);
+    state
+}
+
 fn is_full<R>(page: &[R]) -> bool {
     i64::try_from(page.len()).is_ok_and(|found| found >= rows::PAGE)
 }
@@ -347,6 +361,33 @@ mod tests {
         );
         assert_eq!(beats(noon, noon + GAP_MS + 1), [noon + 2 * MINUTE_MS], "it was down");
         assert_eq!(beats(noon + 600_000, noon), [noon], "the clock was set back");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_lets_today_be_counted_again() {
+        let now_ms = 1_800_000_000_000 + 61_001;
+        let state = FigureState {
+            began_ms: now_ms - DAY_MS,
+            counted_ms: now_ms - 600_000 - 1_001,
+            seen_ms: now_ms - 1,
+            beat_ms: now_ms - 60_000,
+            minutes_from_ms: now_ms - MINUTES_MS,
+            hours_from_ms: now_ms - HOURS_MS,
+        };
+        assert_eq!(without_future(state, now_ms), state);
+        let ahead = FigureState {
+            counted_ms: now_ms + DAY_MS,
+            seen_ms: now_ms + DAY_MS,
+            hours_from_ms: now_ms + 1,
+            ..state
+        };
+        let today_ms = FigureGrain::Day.floor(now_ms);
+        let found = without_future(ahead, now_ms);
+        assert_eq!(
+            (found.counted_ms, found.hours_from_ms, found.seen_ms),
+            (today_ms, today_ms, now_ms)
+        );
+        assert_eq!(found.minutes_from_ms, FigureGrain::Hour.floor(now_ms));
     }
 
     #[test]
