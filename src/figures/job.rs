@@ -31,6 +31,8 @@ pub static FIGURES: WorkKind = WorkKind {
 
 /// Rows that one run reads before it leaves the rest to the next one.
 const ROWS: i64 = 100_000;
+/// As how many rows a piece of work counts besides those that it reads, so that a run of pieces without rows ends, too.
+const PIECE_ROWS: i64 = 20;
 /// The newest time, which is counted again in each run, milliseconds.
 const RECENT_MS: i64 = 600_000;
 /// How long an entry may take to be committed, milliseconds; what took longer is counted when something near it changes.
@@ -288,7 +290,7 @@ impl<'h> FigureTurn<'h> {
             zone: ctx.payer.time_zone,
         };
         let mut tally = FigureTally::new(grain);
-        self.left -= count(&ctx.store, span, &mut tally)?;
+        self.left -= PIECE_ROWS + count(&ctx.store, span, &mut tally)?;
         Ok(tally.rows())
     }
 

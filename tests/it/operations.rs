@@ -71,7 +71,11 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/service", &["support", "operator", "auditor"]),
     ("GET", "/ops/v1/service/page", &["support", "operator", "auditor"]),
     ("GET", "/ops/v1/scorecards/{id}", &["support", "operator", "auditor"]),
-    ("GET", "/ops/v1/scorecards/{id}/page", &["support", "operator", "auditor"]),
+    (
+        "GET",
+        "/ops/v1/scorecards/{id}/page",
+        &["support", "operator", "auditor"],
+    ),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
     ("GET", "/ops/v1/bulk-runs", &["operator"]),

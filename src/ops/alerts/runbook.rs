@@ -1,8 +1,8 @@
 //! The rows of the runbook about alerts: meaning, time to act and steps are those of the table of alerts.
 
 use super::table::{
-    ALERTS, Alert, BUDGET_BURN, CONSENTS_ENDED, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH, PARTNER_FAILING,
-    PARTNER_SLOW, REPLAY_VOLUME, TLS_EXPIRING,
+    ALERTS, Alert, BUDGET_BURN, CONSENTS_ENDED, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH,
+    PARTNER_FAILING, PARTNER_SLOW, REPLAY_VOLUME, TLS_EXPIRING,
 };
 use crate::error::{
     ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookAbout, RunbookOwner, RunbookRow, RunbookStep,
