@@ -342,7 +342,7 @@ fn beats(beat_ms: i64, now_ms: i64) -> Vec<i64> {
     } else {
         last_ms
     };
-    (0..)
+    (0_i64..)
         .map(|number| first_ms + number * MINUTE_MS)
         .take_while(|minute_ms| *minute_ms <= last_ms)
         .collect()

@@ -125,7 +125,7 @@ fn bars(days: &[CardDay], label: &str, of: fn(&CardDay) -> [(i64, &'static str);
             title { (label) }
             line x1="0" x2=(WIDTH) y1=(HEIGHT - BOTTOM) y2=(HEIGHT - BOTTOM) {}
             text x="0" y="11" { "most in a day: " (most) }
-            @for (place, day) in (0..).zip(days) {
+            @for (place, day) in (0_i64..).zip(days) {
                 @let [above, below] = of(day);
                 @let below_height = below.0 * room / most;
                 @let above_height = above.0 * room / most;
