@@ -113,6 +113,18 @@ pub fn before_all_of(at_ms: i64) -> String {
     format!("{:08x}-{:04x}", at_ms >> 16, at_ms & 0xffff)
 }
 
+/// The instant at which an identifier of ours was made, UTC milliseconds; `None` for what is none.
+pub fn made_ms(id: &str) -> Option<i64> {
+    let (high, rest) = id.split_once('-')?;
+    let low = rest.get(..4)?;
+    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    if high.len() != 8 || !is_hex(high) || !is_hex(low) {
+        return None;
+    }
+    let (high, low) = (i64::from_str_radix(high, 16).ok()?, i64::from_str_radix(low, 16).ok()?);
+    Some((high << 16) | low)
+}
+
 /// Whether `text` is a FHIR id: 1 to 64 of `A-Z a-z 0-9 - .`, and not `.` or `..` (FHIR R4 datatypes, `id`).
 pub fn is_fhir_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
@@ -191,6 +203,18 @@ mod tests {
         assert_eq!(id.as_u128() >> 32, other.as_u128() >> 32);
         let ids = Ids::random();
         assert_ne!(ids.new_id(5)[28..], ids.new_id(5)[28..]);
+    }
+
+    #[test]
+    fn an_id_says_when_it_was_made() {
+        let ids = Ids::random();
+        for at_ms in [1, 70_000, 1_800_000_000_000] {
+            assert_eq!(made_ms(&ids.new_id(at_ms)), Some(at_ms));
+            assert_eq!(made_ms(&before_all_of(at_ms)), Some(at_ms));
+        }
+        for none in ["", "x", "0000-", "00000000-00", "0000000g-0000", "partner-one"] {
+            assert_eq!(made_ms(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod exchange;
 pub mod failpoint;
 pub mod fhir;
+pub mod figures;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod http;

@@ -5,7 +5,7 @@
 
 use crate::error::{ContactKind, Failure, Fault, RunbookAbout, RunbookRow, RunbookStep};
 use crate::ops::alerts;
-use crate::{alerting, bulk, erasure, evidence, exchange, jobs, retention, review, witness};
+use crate::{alerting, bulk, erasure, evidence, exchange, figures, jobs, retention, review, witness};
 use serde::Serialize;
 
 /// Most codes that are named to whoever asks for one that is not there.
@@ -74,6 +74,7 @@ pub fn rows() -> Vec<RunbookRow> {
     rows.extend(exchange::runbook::work());
     rows.extend(bulk::runbook::work());
     rows.push(retention::job::runbook());
+    rows.push(figures::job::runbook());
     rows.push(erasure::runbook());
     rows.push(evidence::step::runbook());
     rows.push(witness::runbook::work());

@@ -17,6 +17,7 @@ use crate::error::Failure;
 use crate::evidence::step::PacketStep;
 use crate::exchange::steps::{JudgeAgain, PartnerAccess, PartnerSessions};
 use crate::exchange::{self, watch};
+use crate::figures;
 use crate::jobs::sequencer::SequencerStep;
 use crate::jobs::sweeps::{self, ROSTER, Sweep};
 use crate::jobs::{Chance, JobStep, Runner, RunnerSettings, RunningWorker};
@@ -31,6 +32,7 @@ pub fn steps() -> Vec<Arc<dyn JobStep>> {
     steps.push(Sweep::step(&ROSTER, |held| index::catch_up(held.ctx())));
     steps.push(watch::step());
     steps.push(retention::job::step());
+    steps.push(figures::job::step());
     steps
 }
 

@@ -33,6 +33,10 @@ pub enum Command {
     Exchange(super::exchange::ExchangeArgs),
     /// Show what needs somebody's attention, and what to do: 0 quiet, 1 an alert is raised
     Alerts(super::alerts::AlertsArgs),
+    /// Show what was promised, how much may still be missed, and why it was missed: 0 kept, 1 at risk or breached
+    Slo(super::slo::SloArgs),
+    /// Show how a partner does in a week, a month or a quarter; without a partner, how this server does
+    Scorecard(super::scorecard::ScorecardArgs),
     /// List background jobs, and let parked ones go on
     Jobs(super::jobs::JobsArgs),
     /// List, show and end the bulk jobs of partners

@@ -60,9 +60,11 @@ pub mod review;
 mod review_table;
 pub mod runbook;
 pub mod sandbox_partner;
+pub mod scorecard;
 mod sealing_keys;
 pub mod serve;
 mod short;
+pub mod slo;
 pub mod states;
 pub mod synth;
 pub mod trace;
@@ -201,6 +203,8 @@ pub fn on_store(
         Command::Link(args) => link::run(args, ctx, asker, out),
         Command::Records(args) => records::run(args, ctx, asker, out),
         Command::Alerts(args) => alerts::run(args, ctx, out),
+        Command::Slo(args) => slo::run(args, ctx, out),
+        Command::Scorecard(args) => scorecard::run(args, ctx, cwd, out),
         Command::Jobs(args) => jobs::run(args, ctx, asker, out),
         Command::Bulk(args) => bulk::run(args, ctx, asker, out),
         Command::Exchange(args) => exchange::run(args, ctx, cwd, asker, out),

@@ -19,6 +19,8 @@ pub fn of(command: &Command) -> StoreNeed {
     let reads = match command {
         Command::Durability
         | Command::Alerts(_)
+        | Command::Slo(_)
+        | Command::Scorecard(_)
         | Command::Trace(_)
         | Command::Backup(_)
         | Command::Disclosures(_)

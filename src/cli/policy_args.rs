@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// The names of the kinds.
-pub(super) const KIND_NAMES: [&str; 9] = [
+pub(super) const KIND_NAMES: [&str; 10] = [
     "matching",
     "survivorship",
     "release",
@@ -15,6 +15,7 @@ pub(super) const KIND_NAMES: [&str; 9] = [
     "retention",
     "error-texts",
     "dialects",
+    "slo",
 ];
 
 /// List, show, compare, try and put in force versions of policies.

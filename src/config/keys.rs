@@ -262,6 +262,8 @@ keys! {
         "Years for which the bulk runs in which this payer asked are kept after their end.");
     RETENTION_CHECKPOINT_YEARS: i64 = key("retention.checkpoint_years", period(&table::CHECKPOINTS), "10",
         "Years for which the checkpoints of partners' ledgers are kept.");
+    RETENTION_FIGURE_YEARS: i64 = key("retention.figure_years", period(&table::FIGURES), "10",
+        "Years for which the business figures of days are kept. Those of hours are kept for 90 days, those of minutes for 2.");
     RETENTION_IDEMPOTENCY_DAYS: i64 = key("retention.idempotency_days", period(&table::IDEMPOTENCY), "7",
         "Days for which an answer is repeated for its Idempotency-Key; after that the key is new.");
 }

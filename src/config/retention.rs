@@ -8,12 +8,13 @@ use crate::error::Failure;
 use crate::keeping::{DataKind, Periods};
 
 /// The keys of periods, with their kinds of data.
-const CHOSEN: [(DataKind, &TypedKey<i64>); 12] = [
+const CHOSEN: [(DataKind, &TypedKey<i64>); 13] = [
     (DataKind::Checkpoints, &keys::RETENTION_CHECKPOINT_YEARS),
     (DataKind::Consents, &keys::RETENTION_CONSENT_YEARS),
     (DataKind::Decisions, &keys::RETENTION_DECISION_YEARS),
     (DataKind::Exchanges, &keys::RETENTION_EXCHANGE_YEARS),
     (DataKind::Exports, &keys::BULK_KEEP_HOURS),
+    (DataKind::Figures, &keys::RETENTION_FIGURE_YEARS),
     (DataKind::Groups, &keys::BULK_GROUP_DAYS),
     (DataKind::Idempotency, &keys::RETENTION_IDEMPOTENCY_DAYS),
     (DataKind::Ledger, &keys::RETENTION_LEDGER_YEARS),

@@ -71,6 +71,8 @@ pub const RUNS: PeriodRule = evidence("retention.run_years");
 pub const CHECKPOINTS: PeriodRule = evidence("retention.checkpoint_years");
 /// Of evidence packets, which are copies that can be made again: at least a year.
 pub const PACKETS: PeriodRule = rule("retention.packet_years", PeriodUnit::Years, 10, 1, 100);
+/// Of business figures of days, which name no member.
+pub const FIGURES: PeriodRule = rule("retention.figure_years", PeriodUnit::Years, 10, 1, 100);
 /// Of answers that are repeated for an idempotency key: at least a day (reliability K8).
 pub const IDEMPOTENCY: PeriodRule = rule("retention.idempotency_days", PeriodUnit::Days, 7, 1, 365);
 /// Of the files of a bulk job.
@@ -147,6 +149,8 @@ kinds! {
         KindKept::For(EXCHANGES), JOB, true;
     Exports: "exports", "Files of bulk jobs of partners, and the jobs", "when the job came to its end",
         KindKept::For(EXPORTS), "bulk-end", false;
+    Figures: "figures", "Business figures of days, which name no member; hours are kept for 90 days, minutes for 2", "when the day began",
+        KindKept::For(FIGURES), "figures", false;
     Groups: "groups", "Groups of matched members", "when the match was",
         KindKept::For(GROUPS), "bulk-groups", true;
     Guesses: "guesses", "Failed matches that the guessing guard counts", "when the match failed",

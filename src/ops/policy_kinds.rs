@@ -6,6 +6,7 @@
 use crate::consent;
 use crate::exchange::{escalation, retry, retry_text, step_table};
 use crate::keeping::{self, PeriodFault};
+use crate::ops::slo::policy as slo_policy;
 use crate::partner;
 use crate::policy::{
     BuiltIn, KindTable, LineForm, PolicyKind, PolicyKindRow, TextError, check_error_texts, no_error_texts, row_of,
@@ -63,6 +64,13 @@ pub const KINDS: KindTable = &[
         check: Some(dialect),
         is_used: true,
         lines: LineForm::Json,
+    },
+    PolicyKindRow {
+        kind: PolicyKind::Slo,
+        built_in: slo_policy::built_in,
+        check: Some(slo_policy::check),
+        is_used: true,
+        lines: LineForm::Equals,
     },
 ];
 

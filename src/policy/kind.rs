@@ -30,6 +30,8 @@ pub enum PolicyKind {
     ErrorTexts,
     /// Which versions of the guides a partner speaks.
     Dialects,
+    /// What is promised: objectives with target and window.
+    Slo,
 }
 
 /// For whom a version may be put in force.
@@ -45,7 +47,7 @@ pub enum KindScope {
 
 impl PolicyKind {
     /// All kinds, in the order of lists.
-    pub const ALL: [PolicyKind; 9] = [
+    pub const ALL: [PolicyKind; 10] = [
         PolicyKind::Matching,
         PolicyKind::Survivorship,
         PolicyKind::Release,
@@ -55,6 +57,7 @@ impl PolicyKind {
         PolicyKind::Retention,
         PolicyKind::ErrorTexts,
         PolicyKind::Dialects,
+        PolicyKind::Slo,
     ];
 
     /// Its name in commands, in the store and in `/ops/v1`.
@@ -69,6 +72,7 @@ impl PolicyKind {
             PolicyKind::Retention => RETENTION,
             PolicyKind::ErrorTexts => "error-texts",
             PolicyKind::Dialects => "dialects",
+            PolicyKind::Slo => "slo",
         }
     }
 
@@ -84,9 +88,11 @@ impl PolicyKind {
                 KindScope::Partners
             }
             PolicyKind::Dialects => KindScope::NamedPartners,
-            PolicyKind::Survivorship | PolicyKind::Release | PolicyKind::Consent | PolicyKind::Retention => {
-                KindScope::Store
-            }
+            PolicyKind::Survivorship
+            | PolicyKind::Release
+            | PolicyKind::Consent
+            | PolicyKind::Retention
+            | PolicyKind::Slo => KindScope::Store,
         }
     }
 

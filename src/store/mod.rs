@@ -45,6 +45,8 @@ pub mod evidence_entries;
 pub mod evidence_keys;
 pub mod exchanges;
 mod failure;
+pub mod figure_rows;
+pub mod figures;
 mod file;
 pub mod first_look;
 pub mod gate_state;

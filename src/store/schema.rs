@@ -8,6 +8,7 @@ mod console;
 mod erased;
 mod evidence;
 mod exchanges;
+mod figures;
 mod ledger;
 mod policy;
 mod received;
@@ -25,6 +26,7 @@ pub use exchanges::{
     enrolment, exchange, exchange_ask, exchange_missing, exchange_question, exchange_result, exchange_step, opt_in,
     partner_health,
 };
+pub use figures::{business_figure, figure_state};
 pub use ledger::{
     control_run, disclosed_file, disclosed_share, disclosure_end_state, ledger_checkpoint, ledger_cosignature,
     ledger_leaf, ledger_log, ledger_subject, ledger_subject_state, ledger_tile, ledger_tree, member_key,

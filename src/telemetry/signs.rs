@@ -22,6 +22,7 @@ pub const ALERT_CODES: &[&str] = &[
     "worker-stuck",
     "exchange-clock",
     "reviews-overdue",
+    "budget-burn",
     "replay-volume",
     "ledger-lag",
     "log-dropping",

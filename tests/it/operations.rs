@@ -67,6 +67,15 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/runbook/{id}", ALL),
     ("GET", "/ops/v1/states", ALL),
     ("GET", "/ops/v1/alerts", &["operator"]),
+    ("GET", "/ops/v1/slo", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/service", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/service/page", &["support", "operator", "auditor"]),
+    ("GET", "/ops/v1/scorecards/{id}", &["support", "operator", "auditor"]),
+    (
+        "GET",
+        "/ops/v1/scorecards/{id}/page",
+        &["support", "operator", "auditor"],
+    ),
     ("GET", "/ops/v1/jobs", &["operator"]),
     ("POST", "/ops/v1/jobs/{id}/replay", &["operator"]),
     ("GET", "/ops/v1/bulk-jobs", &["operator"]),
@@ -230,6 +239,7 @@ impl Scene {
             path if path.starts_with("/members/") => self.patient.clone(),
             path if path.starts_with("/reviews/") => self.review.clone(),
             path if path.starts_with("/fhir/AuditEvent/") => self.entry.clone(),
+            path if path.starts_with("/scorecards/") => "new-payer".to_owned(),
             path if path.starts_with("/runbook/") => Fault::StoreUnavailable.code().to_owned(),
             _ => "nobody".to_owned(),
         };

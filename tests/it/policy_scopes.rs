@@ -74,7 +74,8 @@ async fn a_matching_version_is_for_one_partner_first_and_a_decision_is_replayed_
             "escalation",
             "retention",
             "error-texts",
-            "dialects"
+            "dialects",
+            "slo"
         ],
         "every kind that has a version has one in force"
     );

@@ -4,7 +4,7 @@ use super::request::{JsonBody, OpsRequest};
 use super::table::OpsCall;
 use super::{
     accounts, audit_events, decisions, exchanges, jobs, packets, policy_acts, policy_looks, reconciliation, registries,
-    retention, reviews, rights,
+    retention, reviews, rights, scorecards,
 };
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::ExchangeAct;
@@ -18,6 +18,8 @@ pub(super) async fn call(call: OpsCall, asked: &OpsRequest) -> Result<Bytes, Fai
     match call {
         OpsCall::PacketFile => packets::file(asked).await,
         OpsCall::Evidence => packets::of_exchange(asked).await,
+        OpsCall::ServicePage => scorecards::service_page(asked).await,
+        OpsCall::ScorecardPage => scorecards::page_of_one(asked).await,
         other => json(other, asked).await.map(|JsonBody(text)| Bytes::from(text)),
     }
 }
@@ -66,6 +68,9 @@ pub(super) async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, 
         OpsCall::RunbookEntry => registries::runbook_entry(asked),
         OpsCall::States => exchanges::state_tables(),
         OpsCall::Alerts => registries::alerts(asked).await,
+        OpsCall::Slo => registries::slo(asked).await,
+        OpsCall::Service => scorecards::service(asked).await,
+        OpsCall::Scorecard => scorecards::one(asked).await,
         OpsCall::Jobs => registries::jobs(asked).await,
         OpsCall::JobReplay => jobs::replay(asked).await,
         OpsCall::BulkJobs => registries::bulk_jobs(asked).await,
@@ -84,9 +89,13 @@ pub(super) async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, 
         OpsCall::Holds => retention::holds(asked).await,
         OpsCall::HoldPlace => retention::place(asked).await,
         OpsCall::HoldRelease => retention::release(asked).await,
-        // Health has handlers of its own, since it looks at no token; packets are no JSON.
-        OpsCall::Live | OpsCall::Ready | OpsCall::Metrics | OpsCall::PacketFile | OpsCall::Evidence => {
-            Err(Fault::Internal.into())
-        }
+        // Health has handlers of its own, since it looks at no token; packets and pages are no JSON.
+        OpsCall::Live
+        | OpsCall::Ready
+        | OpsCall::Metrics
+        | OpsCall::PacketFile
+        | OpsCall::Evidence
+        | OpsCall::ServicePage
+        | OpsCall::ScorecardPage => Err(Fault::Internal.into()),
     }
 }

@@ -8,6 +8,7 @@ mod call;
 pub mod console;
 mod decisions;
 mod exchanges;
+mod figure_routes;
 mod health;
 mod jobs;
 mod listen;
@@ -26,6 +27,7 @@ mod reviews;
 mod rights;
 mod ring;
 mod route;
+mod scorecards;
 pub mod table;
 
 pub use health::{install_metrics, live, metrics_text, ready, settle_metrics};

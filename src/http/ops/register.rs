@@ -10,6 +10,7 @@ use crate::error::{Failure, Fault};
 use crate::http::request_notes::correlation_of;
 use crate::http::state::App;
 use crate::http::{around, body};
+use crate::ops::scorecard::page::CARD_POLICY;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
@@ -65,6 +66,9 @@ async fn answer(route: &'static OpsRoute, request: HttpRequest, payload: Payload
             response
                 .insert_header((header::CONTENT_TYPE, media_type(route.call)))
                 .insert_header((header::CACHE_CONTROL, "no-store"));
+            if matches!(route.call, OpsCall::ServicePage | OpsCall::ScorecardPage) {
+                response.insert_header((header::CONTENT_SECURITY_POLICY, CARD_POLICY.as_str()));
+            }
             if noted.extensions().get::<WasReplayed>().is_some() {
                 response.insert_header(("Idempotent-Replayed", "true"));
             }
@@ -78,6 +82,7 @@ const fn media_type(call: OpsCall) -> &'static str {
     match call {
         OpsCall::AuditEvents | OpsCall::AuditEvent => "application/fhir+json",
         OpsCall::PacketFile | OpsCall::Evidence => "application/x-tar",
+        OpsCall::ServicePage | OpsCall::ScorecardPage => "text/html; charset=utf-8",
         _ => "application/json",
     }
 }

@@ -1,11 +1,11 @@
-//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/runbook`, `/alerts`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no
+//! `/ops/v1/partners`, `/controls`, `/policies`, `/faults`, `/runbook`, `/alerts`, `/slo`, `/jobs`, `/bulk-jobs` and `/bulk-runs`: lists that name no
 //! member.
 
 use super::pages;
 use super::request::{JsonBody, OpsRequest};
 use crate::controls::register;
 use crate::error::{Failure, Fault, RunbookAbout};
-use crate::ops::{Whole, alerts, bulk, bulk_runs, faults, jobs, partners, policies};
+use crate::ops::{Whole, alerts, bulk, bulk_runs, faults, jobs, partners, policies, slo};
 use crate::policy::PolicyKind;
 use crate::runbook;
 
@@ -61,6 +61,14 @@ pub(super) async fn alerts(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let now_ms = asked.app.ctx.clock.now_ms();
     let items = asked.read(move |db| alerts::items(db, now_ms)).await?;
     JsonBody::of(&Whole::from(items))
+}
+
+/// `GET /ops/v1/slo`.
+pub(super) async fn slo(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let now_ms = asked.app.ctx.clock.now_ms();
+    let store = &asked.app.ctx.store;
+    let found = store.read_apart(move |db| slo::read::report(db, now_ms)).await?;
+    JsonBody::of(&found)
 }
 
 /// `GET /ops/v1/jobs`.

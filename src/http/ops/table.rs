@@ -7,6 +7,7 @@ use super::admitted::{
     ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
     RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
+use super::figure_routes;
 use super::policy_routes;
 use super::route::{act, get, list, post, reasoned, says_why};
 use actix_web::HttpRequest;
@@ -245,6 +246,11 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "States, moves and steps of an exchange",
         ),
         get("/ops/v1/alerts", Alerts, OPERATOR, "The alerts, and which are raised"),
+        figure_routes::SLO,
+        figure_routes::SERVICE,
+        figure_routes::SERVICE_PAGE,
+        figure_routes::SCORECARD,
+        figure_routes::SCORECARD_PAGE,
         list(
             "/ops/v1/jobs",
             Jobs,

@@ -6,6 +6,7 @@ use super::judge::{
     AlertFigures, BASELINE_MS, EXPIRY_MS, LEDGER_LATE_MS, PROCESS_MINUTES, PartnerAnswers, ProcessFigures, WINDOW_MS,
 };
 use crate::error::Failure;
+use crate::ops::slo::read as slo;
 use crate::store::alert_figures::{self as rows, AnswerTime};
 use crate::store::{Db, jobs};
 use crate::telemetry::signs;
@@ -31,6 +32,7 @@ pub fn gather(db: &mut Db, now_ms: i64) -> Result<AlertFigures, Failure> {
         late_ms: jobs::standing(db, now_ms)?.late_ms,
         parked: rows::parked_since(db, from_ms)?,
         clocks: rows::clocks(db)?,
+        burning: slo::burning(db, now_ms)?,
         unsequenced_ms: rows::unsequenced_since(db, now_ms - LEDGER_LATE_MS)?,
         process: of_process(now_ms),
     })

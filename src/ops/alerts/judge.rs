@@ -109,6 +109,8 @@ pub struct AlertFigures {
     pub parked: i64,
     /// Exchanges that have not ended.
     pub clocks: Vec<RunningClock>,
+    /// Objectives whose error budget burns fast.
+    pub burning: Vec<&'static str>,
     /// When the oldest late entry outside of the tree of the ledger was written, UTC milliseconds.
     pub unsequenced_ms: Option<i64>,
     /// What this process has counted; `None` in one that serves nobody.
@@ -154,6 +156,7 @@ pub fn judge(figures: &AlertFigures, now_ms: i64) -> Vec<RaisedAlert> {
         }),
         clocks(&figures.clocks, now_ms),
         overdue(&figures.late_reviews, now_ms),
+        burning(&figures.burning),
         process.and_then(repeats),
         figures
             .unsequenced_ms
@@ -319,6 +322,12 @@ fn clocks(clocks: &[RunningClock], now_ms: i64) -> Option<RaisedAlert> {
         count: i64::try_from(late.len()).unwrap_or(i64::MAX),
         ..found
     })
+}
+
+fn burning(objectives: &[&'static str]) -> Option<RaisedAlert> {
+    let count = i64::try_from(objectives.len()).unwrap_or(i64::MAX);
+    let says = || format!("budgets that burn fast: {}", objectives.join(", "));
+    (count > 0).then(|| raised(table::BUDGET_BURN, count, says()))
 }
 
 fn repeats(process: &ProcessFigures) -> Option<RaisedAlert> {

@@ -51,6 +51,7 @@ fn quiet() -> AlertFigures {
         late_ms: 599_999,
         parked: 4,
         clocks: vec![clock(NOW_MS - 3 * DAY_MS, NOW_MS + 4 * DAY_MS)],
+        burning: Vec::new(),
         unsequenced_ms: Some(NOW_MS - LEDGER_LATE_MS + 1),
         process: Some(ProcessFigures {
             tls_ends: vec![
@@ -116,6 +117,7 @@ const INCIDENTS: &[Incident] = &[
             first_due_ms: NOW_MS - 1,
         }
     }),
+    ("budget-burn", |figures| figures.burning = vec!["business-day"]),
     ("replay-volume", |figures| process(figures).repeated = 501),
     ("ledger-lag", |figures| {
         figures.unsequenced_ms = Some(NOW_MS - LEDGER_LATE_MS)

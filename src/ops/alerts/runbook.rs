@@ -1,8 +1,8 @@
 //! The rows of the runbook about alerts: meaning, time to act and steps are those of the table of alerts.
 
 use super::table::{
-    ALERTS, Alert, CONSENTS_ENDED, CONSENTS_EXPIRING, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN, PARKED_GROWTH,
-    PARTNER_FAILING, PARTNER_SLOW, REPLAY_VOLUME, REVIEWS_OVERDUE, TLS_EXPIRING,
+    ALERTS, Alert, BUDGET_BURN, CONSENTS_ENDED, CONSENTS_EXPIRING, EXCHANGE_CLOCK, LEDGER_LAG, MATCH_RATE_FALLEN,
+    PARKED_GROWTH, PARTNER_FAILING, PARTNER_SLOW, REPLAY_VOLUME, REVIEWS_OVERDUE, TLS_EXPIRING,
 };
 use crate::error::{
     ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookAbout, RunbookOwner, RunbookRow, RunbookStep,
@@ -67,6 +67,7 @@ fn procedure(alert: &Alert, steps: &'static [RunbookStep]) -> Procedure {
             EscalateTo::Partner,
             Some(ContactKind::Escalation),
         ),
+        BUDGET_BURN => (ReplayRule::AfterCause, PersonDecides::Operator, EscalateTo::Lead, None),
         LEDGER_LAG => (ReplayRule::Nothing, PersonDecides::Nobody, EscalateTo::Security, None),
         _ => (ReplayRule::Nothing, PersonDecides::Nobody, EscalateTo::Lead, None),
     };

@@ -75,6 +75,8 @@ pub const WORKER_STUCK: &str = "worker-stuck";
 pub const EXCHANGE_CLOCK: &str = "exchange-clock";
 /// Reviews wait for longer than they may.
 pub const REVIEWS_OVERDUE: &str = "reviews-overdue";
+/// An error budget burns fast.
+pub const BUDGET_BURN: &str = "budget-burn";
 /// Many requests are repeated.
 pub const REPLAY_VOLUME: &str = "replay-volume";
 /// Entries wait for the tree of the ledger.
@@ -276,6 +278,24 @@ pub const ALERTS: &[Alert] = &[
         steps: &[
             "See the oldest reviews with `causeway review list`, and decide them.",
             "If reviewers cannot keep up, see what sends requests there: a feed without a field, or a very careful matching policy.",
+        ],
+    },
+    Alert {
+        code: BUDGET_BURN,
+        rule: "CausewayBudgetBurn",
+        meaning: "So much is missed that the error budget of an objective will be used long before its window ends.",
+        severity: AlertSeverity::Page,
+        owner: FaultOwner::Operator,
+        within: ActWithin::Hour,
+        window: "1 hour and 6 hours",
+        condition: "The budget of an objective burns 14.4 times too fast in an hour and 6 times in six hours, with at least 3 misses.",
+        families: &[families::ALERTS],
+        figures: "business figures of minutes, and the policy of the kind slo in force",
+        is_of_process: false,
+        steps: &[
+            "See the objective, and why it was missed, with `causeway slo`.",
+            "Begin with the most frequent cause: its state and owner say where exchanges stand, and who has to act.",
+            "If it is availability, see that background work runs: the alert worker-stuck says more.",
         ],
     },
     Alert {
