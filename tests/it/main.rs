@@ -58,6 +58,7 @@ mod floods;
 mod folding;
 mod full_disk;
 mod full_store;
+mod group_disclosures;
 mod guess;
 mod headers;
 mod identity;
