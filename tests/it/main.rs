@@ -20,6 +20,7 @@ mod bulk_ended;
 mod bulk_groups;
 mod bulk_kills;
 mod bulk_leaving;
+mod bulk_looks;
 mod bulk_lost;
 mod bulk_match;
 mod bulk_match_refused;

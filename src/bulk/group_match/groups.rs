@@ -229,7 +229,10 @@ impl GroupPart {
 }
 
 /// The grants on the members of a matched group, a page after another as [`page_of`] reads them, each member once. Adds the members to `all`.
-async fn told_pages(
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn told_pages(
     ctx: &Context,
     row: &MemberGroupRow,
     now_ms: i64,
