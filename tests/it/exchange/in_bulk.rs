@@ -63,6 +63,10 @@ fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
             "each resource twice",
         ),
         (
+            "[[rule]]\nroute = \"bulk-status\"\nrequests = \"3+\"\nacts = [{ bulk = \"files-twice\" }]\n",
+            "each file twice",
+        ),
+        (
             "[[rule]]\nroute = \"bulk-file\"\nrequests = \"2-3\"\nacts = [{ reset-during = { after_bytes = 700 } }]\n",
             "files that break off",
         ),
