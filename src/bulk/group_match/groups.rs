@@ -87,10 +87,10 @@ pub struct GroupsText {
 
 enum Part {
     Text(Vec<u8>),
-    Group(Box<GroupPart>),
+    Group(Box<MadeGroup>),
 }
 
-struct GroupPart {
+struct MadeGroup {
     text: GroupText,
     /// Its place among the groups.
     at: usize,
@@ -132,7 +132,7 @@ impl GroupsText {
     /// [`Fault::StoreDamaged`] for a code that is none.
     pub fn group(&mut self, row: MemberGroupRow) -> Result<(), Failure> {
         let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
-        self.parts.push_back(Part::Group(Box::new(GroupPart {
+        self.parts.push_back(Part::Group(Box::new(MadeGroup {
             text: GroupText::new(row, code),
             at: self.groups,
             page: 0,
@@ -203,7 +203,7 @@ impl GroupsText {
     }
 }
 
-impl GroupPart {
+impl MadeGroup {
     /// Writes what a page of entries adds; `None` stands for their end. Returns which page that was.
     fn take(
         &mut self,

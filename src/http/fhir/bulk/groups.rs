@@ -99,10 +99,10 @@ async fn answer(
     let disclosure = groups.begin(&authorised.caller, call).await?;
     let is_head = request.method() == Method::HEAD;
     let kept = KeptOpen::of(form);
-    let (mut first, mut bytes) = (VecDeque::new(), 0);
+    let (mut first, mut bytes) = (VecDeque::<MadePiece>::new(), 0);
     while bytes <= WHOLE_BYTES {
         let Some(piece) = groups.next().await? else {
-            let counted: Vec<_> = first.iter().map(|(of, text): &MadePiece| (*of, text.len())).collect();
+            let counted: Vec<_> = first.iter().map(|(of, text)| (*of, text.len())).collect();
             let whole: Vec<u8> = first.into_iter().flat_map(|(_, text)| text).collect();
             if is_head {
                 disclosure.head_only();
