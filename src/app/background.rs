@@ -5,7 +5,7 @@
 //! when the disk is full.
 
 use crate::audit::sequencer::Sequencer;
-use crate::bulk::asking::{AskInBulk, gather};
+use crate::bulk::asking::{AskInBulk, EndLateRuns, gather};
 use crate::bulk::end::{self, BulkEnd};
 use crate::bulk::export::ExportStep;
 use crate::bulk::files::BulkFiles;
@@ -73,6 +73,7 @@ pub fn start(
         keep_ms,
     }));
     steps.push(end::of_groups(config.bulk.group_ms));
+    steps.push(Arc::new(EndLateRuns));
     steps.push(Arc::new(ErasureStep { files: files.clone() }));
     if let Some(access) = access {
         steps.push(Arc::new(AskInBulk {

@@ -14,6 +14,7 @@ pub mod group_match;
 mod hands;
 pub mod job;
 mod kinds;
+pub mod looks;
 pub mod manifest;
 pub mod opened;
 pub mod range;

@@ -1,6 +1,6 @@
 //! The runbook of bulk work: what each state of a partner's job and of a run of ours means, and what stands still while its work is parked.
 
-use super::asking::ASK;
+use super::asking::{ASK, ASK_END};
 use super::kinds::{END, EXPORT, GROUPS, MATCH};
 use crate::error::RunbookCommand::{
     BulkCancel, BulkList, BulkShow, ConfigCheckFiles, ExchangeList, JobsParked, JobsReplay, PartnerCheck,
@@ -271,8 +271,13 @@ pub fn work() -> Vec<RunbookRow> {
             parked(
                 &ASK,
                 Hour,
-                "A bulk run of ours stands still, and so do the members that it carries.",
+                "A bulk run of ours stands still. Within an hour it is ended as failed, and its members go on alone.",
             ),
+        ),
+        parked(
+            &ASK_END,
+            Day,
+            "A bulk run of ours that does not come to its end is not ended.",
         ),
     ]
 }

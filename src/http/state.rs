@@ -4,6 +4,7 @@
 //! It is built once ([`App::new`]) and contains no rules; `app` is the process that owns it.
 
 use crate::bulk::files::BulkFiles;
+use crate::bulk::looks::BulkLooks;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Failure;
@@ -34,6 +35,8 @@ pub struct App {
     pub links: PageLinks,
     /// The files of bulk runs.
     pub bulk: BulkFiles,
+    /// What was found of the members behind these files a moment ago.
+    pub bulk_looks: BulkLooks,
     /// The checkpoint of the ledger that partners get.
     pub checkpoint: HandedCheckpoint,
     acting: OnceLock<ActingPartner>,
@@ -58,6 +61,7 @@ impl App {
             tls,
             links: PageLinks::new(key),
             bulk: BulkFiles::new(&config),
+            bulk_looks: BulkLooks::default(),
             checkpoint: HandedCheckpoint::default(),
             ctx,
             config,

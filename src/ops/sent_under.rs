@@ -98,6 +98,9 @@ impl SentUnder {
                 continue;
             }
             let end = shares.end(row, ends.end(row, &entry)?);
+            if is_of_groups(&end) {
+                continue;
+            }
             let resources = end.resources.iter().flatten();
             let is_whole = end.outcome == "completed" && resources.clone().count() > 0;
             self.begun += 1;
@@ -127,6 +130,17 @@ impl SentUnder {
         }
         Ok(())
     }
+}
+
+/// Whether only groups were sent, which name the member and have nothing of the record.
+fn is_of_groups(end: &DisclosureEnd) -> bool {
+    let mut types = end
+        .resources
+        .iter()
+        .flatten()
+        .map(|(rtype, _)| rtype.as_str())
+        .peekable();
+    types.peek().is_some() && types.all(|rtype| rtype == "Group")
 }
 
 /// Whether an entry is committed to a consent, and that is not `consent`. What an erased entry was under is not known.

@@ -18,7 +18,7 @@ use crate::store::disclosed::{self, DisclosedFileRow, DisclosedShareRow};
 use crate::store::disclosure::LiveGrant;
 
 /// Most members of a whole file who have an entry each: with so few, the rows of their shares cost as much.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// What of a file belongs to one member.
 #[derive(Clone, Debug)]
@@ -75,14 +75,8 @@ pub async fn begin_file(
     }
     let now_ms = ctx.clock.now_ms();
     let members = noted(ctx, name, &shares).await?;
-    let mut one = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
-    one.object = Some(Object {
-        kind: FILE,
-        id: name.to_owned(),
-    });
-    one.interaction = Some(RestCall::Operation);
+    let mut one = about(RestCall::Operation, caller, (FILE, name));
     one.members = Some(members);
-    version::cite(&mut one);
     let (mut tally, mut bytes) = (Tally::default(), 0);
     for share in &shares {
         tally.add_many(rtype, share.resources);
@@ -97,8 +91,20 @@ pub async fn begin_file(
     Ok(disclosure)
 }
 
+/// The *begun* entry of a disclosure by `call` that is about an object of this kind, and names no member.
+pub(super) fn about(call: RestCall, caller: &Caller, (kind, id): (&'static str, &str)) -> LedgerEvent {
+    let mut one = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
+    one.interaction = Some(call);
+    one.object = Some(Object {
+        kind,
+        id: id.to_owned(),
+    });
+    version::cite(&mut one);
+    one
+}
+
 /// Stores the shares of a file, which is done once, and returns what its entries say of them. The rows are durable when this returns.
-async fn noted(ctx: &Context, name: &str, shares: &[FileShare]) -> Result<MembersNote, Failure> {
+pub(super) async fn noted(ctx: &Context, name: &str, shares: &[FileShare]) -> Result<MembersNote, Failure> {
     let find = || {
         let name = name.to_owned();
         ctx.store.read(move |db| disclosed::file(db, &name))
@@ -172,13 +178,7 @@ pub struct JobFile<'f> {
 /// # Errors
 /// As [`begin_part`].
 pub async fn begin_of_job(ctx: &Context, caller: &Caller, file: JobFile<'_>) -> Result<Disclosure, Failure> {
-    let mut numbers = LedgerEvent::new(Action::DisclosureBegun, caller.actor(), caller.correlation.clone());
-    numbers.interaction = Some(RestCall::Operation);
-    numbers.object = Some(Object {
-        kind: JOB,
-        id: file.job.to_owned(),
-    });
-    version::cite(&mut numbers);
+    let numbers = about(RestCall::Operation, caller, (JOB, file.job));
     let mut disclosure = Disclosure::new(ctx, caller, ctx.clock.now_ms());
     for begun in begin(ctx, vec![numbers]).await? {
         let mut tally = Tally::default();

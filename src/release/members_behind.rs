@@ -8,16 +8,19 @@ use crate::store::Db;
 use crate::store::disclosure::DisclosureBasis;
 use crate::store::{granted_members, member_groups};
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 /// What was revoked so long before the answer began is looked at too: the clocks of several hosts differ.
 const CLOCKS_MS: i64 = 60_000;
 
-/// Who they are.
+/// Who they are. Clones share them.
+#[derive(Clone)]
 pub struct MembersBehind(Who);
 
+#[derive(Clone)]
 enum Who {
     /// Those under these grants, as sorted hashes: there may be as many as an export has members.
-    Grants(RandomState, Vec<u64>),
+    Grants(RandomState, Arc<[u64]>),
     /// Those of this group who are granted to its partner.
     Group(String),
 }
@@ -28,7 +31,7 @@ impl MembersBehind {
         let state = RandomState::new();
         let mut hashes: Vec<u64> = ids.map(|id| state.hash_one(id)).collect();
         hashes.sort_unstable();
-        MembersBehind(Who::Grants(state, hashes))
+        MembersBehind(Who::Grants(state, hashes.into()))
     }
 
     /// The members of a group.
@@ -41,7 +44,15 @@ impl MembersBehind {
     /// # Errors
     /// Those of the database.
     pub(super) fn has_left(&self, db: &mut Db, basis: &DisclosureBasis) -> Result<bool, Failure> {
-        let ended = granted_members::ended_since(db, &basis.partner, basis.begun_ms - CLOCKS_MS)?;
+        self.have_left(db, &basis.partner, basis.begun_ms)
+    }
+
+    /// Whether the access of `partner` to one of them was taken away since they were found (UTC milliseconds).
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn have_left(&self, db: &mut Db, partner: &str, since_ms: i64) -> Result<bool, Failure> {
+        let ended = granted_members::ended_since(db, partner, since_ms - CLOCKS_MS)?;
         match &self.0 {
             Who::Grants(state, hashes) => {
                 let is_ours = |(grant, _): &(String, String)| hashes.binary_search(&state.hash_one(grant)).is_ok();
@@ -49,7 +60,7 @@ impl MembersBehind {
             }
             Who::Group(group) => {
                 let patients: Vec<String> = ended.into_iter().map(|(_, patient)| patient).collect();
-                member_groups::has_left(db, (&basis.partner, group), &patients, basis.begun_ms)
+                member_groups::has_left(db, (partner, group), &patients, since_ms)
             }
         }
     }

@@ -11,6 +11,7 @@ mod file_disclosure;
 mod filled;
 #[cfg(test)]
 mod fuzz_tests;
+mod group_disclosure;
 mod kinds;
 mod lost_ends;
 mod members_behind;
@@ -28,6 +29,7 @@ mod whole_record;
 pub use everything::{Everything, EverythingQuery};
 pub use file_disclosure::{FileShare, JobFile, begin_file, begin_of_job, begin_part};
 pub use filled::filled_types;
+pub use group_disclosure::{GroupPage, GroupsDisclosure, ToldGroup, WatchedGroups, begin_groups};
 pub use kinds::{SHARED, is_searchable, is_served, is_shared};
 pub use lost_ends::close_lost;
 pub use members_behind::MembersBehind;

@@ -78,6 +78,13 @@ impl Disclosure {
         });
     }
 
+    /// Says how many bytes of each are to be sent, in the order in which they were added.
+    pub(super) fn resize(&mut self, bytes: &[u64]) {
+        for (part, bytes) in self.parts.iter_mut().zip(bytes) {
+            part.bytes = *bytes;
+        }
+    }
+
     /// Checks the disclosures from now on while bytes of them are sent.
     fn watched(mut self, terms: AnswerTerms, stays_open: bool) -> Watched {
         let (mut begun, mut shares) = (Vec::new(), Vec::new());
@@ -249,6 +256,54 @@ impl WatchedStream {
     pub fn pass(&mut self, bytes: usize) -> Result<(), Failure> {
         self.gone = self.size.min(self.gone + bytes);
         self.watched.send(self.gone, self.size, self.gone == self.size)
+    }
+}
+
+/// Bytes that come piece by piece, nobody knows how many, with the disclosures that they make.
+pub(super) struct GrowingStream(Watched);
+
+impl GrowingStream {
+    /// An answer that makes these disclosures. `stays_open`: they do not end with the last piece, but with what [`Self::end`] returns.
+    pub(super) fn new(disclosure: Disclosure, terms: AnswerTerms, stays_open: bool) -> GrowingStream {
+        GrowingStream(disclosure.watched(terms, stays_open))
+    }
+
+    /// Checks the disclosures, unless that was done a moment ago.
+    ///
+    /// # Errors
+    /// The reason why nothing more may be sent; the disclosures are then ended. Those of the store.
+    pub(super) async fn judge(&self) -> Result<(), Failure> {
+        self.0.underway.judge_in_time().await
+    }
+
+    /// Counts the next piece: the bytes of each disclosure, in the order in which they were added.
+    ///
+    /// # Errors
+    /// The reason why the piece must not be sent.
+    pub(super) fn pass(&mut self, bytes: &[u64]) -> Result<(), Failure> {
+        let shares = self.0.shares.iter_mut().zip(bytes);
+        let counts = shares.map(|(share, bytes)| match *bytes {
+            0 => (0, Tally::default()),
+            bytes => (bytes, std::mem::take(&mut share.tally)),
+        });
+        let counts = counts.collect();
+        self.0.underway.send_all(counts, false)
+    }
+
+    /// Ends the disclosures as completely sent, or returns them when they stay open.
+    ///
+    /// # Errors
+    /// The reason why they were ended before.
+    pub(super) fn end(self) -> Result<Option<Open>, Failure> {
+        self.0.underway.may_go_on()?;
+        let open = Open(self.0.underway);
+        match self.0.stays_open {
+            true => Ok(Some(open)),
+            false => {
+                open.ends();
+                Ok(None)
+            }
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 use super::Db;
 use super::disclosure::LiveGrant;
 use super::insert::kept;
-use super::release_rule::{live_sql, live_values, revoked_since};
-use super::schema::{grants, member_group, member_group_entry};
+use super::release_rule::{live, live_sql, live_values, revoked_since};
+use super::schema::{consent, grants, member_group, member_group_entry};
 use super::statement::{Bind, LISTED, Statement};
 use crate::error::Failure;
 use diesel::prelude::*;
@@ -188,6 +188,32 @@ pub fn by_ids(db: &mut Db, partner: &str, ids: &[String], now_ms: i64) -> Result
         Db::Sqlite(sqlite) => Statement::<ByIds, GrantColumns>::new(sqlite_text, binds).load(sqlite)?,
         Db::Pg(pg) => Statement::<ByIds, GrantColumns>::new(postgres_text, binds).load(pg)?,
     })
+}
+
+/// Returns a live grant of `partner` on each of these members, by their Patient ids; of several it prefers one that covers sensitive data.
+///
+/// # Errors
+/// Those of the database.
+pub fn on_patients(db: &mut Db, partner: &str, patient_ids: &[String], now_ms: i64) -> Result<Vec<LiveGrant>, Failure> {
+    if patient_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<LiveGrant> = grants::table
+        .inner_join(consent::table.on(consent::id.eq(grants::consent_id)))
+        .filter(grants::patient_id.eq_any(patient_ids))
+        .filter(live(partner, now_ms))
+        .order((grants::patient_id.asc(), grants::sensitive.desc(), grants::id.asc()))
+        .select((
+            grants::id,
+            grants::compartment,
+            grants::patient_id,
+            grants::consent_id,
+            grants::sensitive,
+            grants::created_ms,
+        ))
+        .load(db)?;
+    found.dedup_by(|later, first| later.patient_id == first.patient_id);
+    Ok(found)
 }
 
 /// Returns the grants of `partner` that were revoked at `since_ms` (UTC milliseconds) or later: their ids, with the Patient ids.

@@ -159,6 +159,21 @@ pub fn entries(db: &mut Db, group_id: &str, after: i64, limit: i64) -> Result<Ve
         .load(db)?)
 }
 
+/// Returns the positions of a group after `after` in order, each with its Patient, if it has one. They are those of [`entries`], without what
+/// is kept of the members.
+///
+/// # Errors
+/// Those of the database.
+pub fn patients(db: &mut Db, group_id: &str, after: i64, limit: i64) -> Result<Vec<(i64, Option<String>)>, Failure> {
+    Ok(member_group_entry::table
+        .filter(member_group_entry::group_id.eq(group_id))
+        .filter(member_group_entry::position.gt(after))
+        .order(member_group_entry::position.asc())
+        .limit(limit)
+        .select((member_group_entry::position, member_group_entry::patient_id))
+        .load(db)?)
+}
+
 /// Returns which of these Patients are granted to the partner now.
 ///
 /// # Errors

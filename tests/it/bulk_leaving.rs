@@ -30,10 +30,10 @@ pub fn shared_wire(payer: &TestPayer, client: &mut Client) -> Wire {
 }
 
 /// A download of which only the beginning has been read.
-struct Stalled(StreamOwned<ClientConnection, TcpStream>, usize);
+pub struct Stalled(StreamOwned<ClientConnection, TcpStream>, usize);
 
 impl Stalled {
-    fn begin(wire: &Wire, token: &str, path: &str, correlation: &str) -> Stalled {
+    pub fn begin(wire: &Wire, token: &str, path: &str, correlation: &str) -> Stalled {
         let mut stream = wire.open();
         rustix::net::sockopt::set_socket_recv_buffer_size(&stream.sock, 64 * 1024).expect("a socket option");
         let request = format!(
@@ -49,7 +49,7 @@ impl Stalled {
     }
 
     /// Reads what still comes; how many bytes came in all.
-    fn rest(mut self) -> usize {
+    pub fn rest(mut self) -> usize {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count) = self.0.read(&mut buffer) {
             if count == 0 {
@@ -76,7 +76,7 @@ fn assert_broken_off(payer: &TestPayer, correlation: &str, (reading, size): (Sta
 }
 
 /// The first consent that the payer has.
-fn revoke_first_consent(payer: &TestPayer) {
+pub fn revoke_first_consent(payer: &TestPayer) {
     let consents = payer.json_command(&["consent", "list"]);
     let consent = consents[0]["id"].as_str().expect("an id");
     payer.json_command(&["consent", "revoke", consent, "--reason", "a letter"]);

@@ -38,6 +38,30 @@ async fn a_member_who_cannot_be_read_fails_alone_with_the_place() {
     assert_eq!(payer.count("decision"), 3);
 }
 
+/// A line end in a string is no JSON, whatever becomes of the line in which the member waits: nobody is judged by what was not sent.
+#[tokio::test]
+async fn a_line_end_within_a_string_fails_its_member_alone() {
+    for end in ["\n", "\r\n", "\r"] {
+        let (payer, client, _) = started(4);
+        let token = token(&client).await;
+        let mut broken = member(&payer, 2, Variation::Exact, "mp-2");
+        // Where a blank would match.
+        broken["part"][0]["resource"]["name"][0]["text"] = json!("Line-End");
+        let sent = body(&[member(&payer, 0, Variation::Exact, "mp-0"), broken]);
+        let sent = sent.replace("Line-End", &format!("Line{end}End"));
+        let (_, manifest) = run(&client, &token, sent).await;
+        let groups = lines(&client, &token, &manifest, "output", "Group").await;
+        assert_eq!(sent_of(&groups, "match"), ["mp-0"], "{end:?}");
+        let told = lines(&client, &token, &manifest, "error", "OperationOutcome").await;
+        assert_eq!(told.len(), 1, "{end:?}: {told:#?}");
+        let place = told[0]["issue"][0]["expression"][0].as_str().expect("a place");
+        assert!(place.starts_with("Parameters.parameter[1]"), "{end:?}: {place}");
+        assert_eq!((payer.count("decision"), payer.count("grants")), (1, 1), "{end:?}");
+        let own = payer.member(2).patient_id;
+        assert_eq!(payer.count(&format!("grants WHERE patient_id = '{own}'")), 0, "{end:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_the_whole_is_refused_before_anybody_is_judged() {
     let (payer, client, _) = started(2);

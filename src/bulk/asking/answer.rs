@@ -14,7 +14,7 @@ use crate::exchange::steps::{CallNotes, MatchedAs, StepEnd, StepGain, StepName, 
 use crate::ids::is_fhir_id;
 use crate::partner::peer::{BulkManifest, BulkPoll, CallEnd, CallFailure, Peer};
 use crate::store::Db;
-use crate::store::bulk_runs::RunMemberRow;
+use crate::store::bulk_runs::{self as rows, RunMemberRow};
 use reqwest::Url;
 use serde::Deserialize;
 use std::collections::hash_map::Entry;
@@ -72,7 +72,12 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
     let peer = run.wire.peer(&ctx).await?;
     let has_groups = manifest.output.iter().any(|file| file.resource_type == "Group");
     let form = if has_groups { "Group" } else { "Parameters" };
-    let mut answer = BulkAnswer::default();
+    let id = run.row.id.clone();
+    let members = ctx.store.read(move |db: &mut Db| rows::members(db, &id)).await?;
+    let mut answer = BulkAnswer {
+        asked: Some(asked_about(&members)),
+        ..BulkAnswer::default()
+    };
     let mut left = ANSWER_BYTES;
     for file in manifest.output.iter().filter(|file| file.resource_type == form) {
         let bytes = small(run, &peer, (file, TokenFor::Match), left).await?;
@@ -82,6 +87,12 @@ pub(super) async fn read(run: &mut AskingRun) -> Result<RunNext, CallFailure> {
             .map_err(|failure| refused(failure.fault()).because(failure))?;
     }
     tell(run, answer).await
+}
+
+/// The members about whom the partner was asked, whatever has become of them.
+fn asked_about(members: &[RunMemberRow]) -> BTreeSet<i64> {
+    let was_asked = |one: &&RunMemberRow| one.attempt > 0 || [ASKED, MATCHED].contains(&one.state.as_str());
+    members.iter().filter(was_asked).map(|one| one.position).collect()
 }
 
 /// Tells each exchange what the partner said of its member.
@@ -199,6 +210,8 @@ pub(super) struct BulkAnswer {
     /// The first member of whom each Patient was said. A Patient stays here when a second one comes, so that a third is noticed too.
     by_patient: HashMap<String, i64>,
     group_id: Option<String>,
+    /// About whom it may be, if it answers a question.
+    asked: Option<BTreeSet<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -319,8 +332,15 @@ impl BulkAnswer {
                 return Err(unfit());
             }
         }
+        let told = self.said.len() + group.member.len();
+        if self.asked.as_ref().is_some_and(|asked| told > asked.len()) {
+            return Err(Fault::PartnerTooMuch.into());
+        }
         for member in &group.member {
             let position = member.entity.sent().ok_or_else(unfit)?;
+            if self.asked.as_ref().is_some_and(|asked| !asked.contains(&position)) {
+                return Err(Fault::PartnerTooMuch.into());
+            }
             let said = match is_match {
                 true => {
                     let text = member.entity.reference.as_deref().ok_or_else(unfit)?;
@@ -368,7 +388,10 @@ mod tests {
     }
 
     fn read(text: &str, is_groups: bool) -> Result<BulkAnswer, Fault> {
-        let mut answer = BulkAnswer::default();
+        let mut answer = BulkAnswer {
+            asked: Some((0..5).collect()),
+            ..BulkAnswer::default()
+        };
         match answer.add(&peer(), text.as_bytes(), is_groups) {
             Ok(()) => Ok(answer),
             Err(failure) => Err(failure.fault()),
@@ -408,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_group_that_is_read_shows_its_patients_and_another_one_nothing() {
-        let text = group("match", &[("Patient/a", "member-0"), ("Patient/b", "member-1")]);
+        let text = group("match", &[("Patient/a", "member-0"), ("Patient/b", "member-7000")]);
         let there = matched_in(&peer(), "g-match", text.as_bytes()).expect("the group");
         assert_eq!(there, ["a".to_owned(), "b".to_owned()].into());
         assert!(matched_in(&peer(), "g-other", text.as_bytes()).is_none());
@@ -445,6 +468,8 @@ mod tests {
         for (text, wanted) in [
             (twice, Fault::MatchAnswerUnfit),
             (both, Fault::MatchAnswerUnfit),
+            (group("match", &[("Patient/a", "member-5")]), Fault::PartnerTooMuch),
+            (group("nomatch", &[("#member-0", "member-0"); 6]), Fault::PartnerTooMuch),
             (group("other", &[]), Fault::MatchAnswerUnfit),
             (group("match", &[("Patient/a", "stranger")]), Fault::MatchAnswerUnfit),
             (group("match", &[("#member-0", "member-0")]), Fault::MatchAnswerUnfit),

@@ -2,6 +2,7 @@
 //! were in one run. It asks nobody.
 
 use super::kind::{ASK, MEMBERS_MOST, RunStep, TIME_MS};
+use super::late::watch;
 use crate::bulk::files::new_name;
 use crate::context::Context;
 use crate::error::Failure;
@@ -92,6 +93,7 @@ fn begin(
     };
     rows::put(db, &run)?;
     jobs::enqueue(db, &ctx.ids.new_id(now_ms), &work(&run, now_ms + LATEST_MS), now_ms)?;
+    jobs::enqueue(db, &ctx.ids.new_id(now_ms), &watch(&run), now_ms)?;
     Ok(run.id)
 }
 

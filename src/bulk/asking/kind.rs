@@ -16,6 +16,16 @@ pub static ASK: WorkKind = WorkKind {
                    answer to a receipt counts once",
 };
 
+/// The work that ends runs of ours which do not come to their end.
+pub static ASK_END: WorkKind = WorkKind {
+    name: "bulk-ask-end",
+    priority: Priority::Last,
+    every: None,
+    timeout: Duration::from_secs(600),
+    renews: true,
+    safe_because: "it notes in the row of the run that its end has begun, and lets only those go on alone for whom the run still works",
+};
+
 /// Most members of a run.
 pub(super) const MEMBERS_MOST: i64 = 1_000;
 /// Most bytes of a question. Members beyond it go on alone.
@@ -87,10 +97,12 @@ pub(super) const AFTER_STEP: &str = "bulk-ask-done";
 
 /// All points of a run at which [`crate::failpoint`] can kill the process.
 pub fn failpoints() -> Vec<String> {
-    let of_job = OF_JOB.map(|point| format!("{}.{point}", ASK.name));
+    let of_jobs = [&ASK, &ASK_END]
+        .into_iter()
+        .flat_map(|kind| OF_JOB.map(|point| format!("{}.{point}", kind.name)));
     let around = [BEFORE_STEP, AFTER_STEP];
     let of_steps = RunStep::ALL
         .iter()
         .flat_map(|step| around.map(|when| format!("{when}.{}", step.code())));
-    of_job.into_iter().chain(of_steps).collect()
+    of_jobs.chain(of_steps).collect()
 }

@@ -6,6 +6,7 @@
 //!
 //! This module never decides what a member's exchange does next, and makes no call inside a transaction.
 
+mod alone;
 mod answer;
 mod cancel;
 mod export;
@@ -13,6 +14,7 @@ mod fetch;
 mod gather;
 mod kind;
 mod land;
+mod late;
 mod lines;
 mod members;
 mod question;
@@ -27,6 +29,7 @@ mod wire;
 
 pub use cancel::cancel_run;
 pub use gather::{close, gather};
-pub use kind::{ASK, failpoints};
+pub use kind::{ASK, ASK_END, failpoints};
+pub use late::EndLateRuns;
 pub use members::{ALONE, ANSWERED, LEFT};
 pub use step::AskInBulk;

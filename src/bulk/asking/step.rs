@@ -1,8 +1,9 @@
 //! The engine of a run: does its steps one after another, records each result before the next step begins, and gives the run up when a step
 //! fails for good, or an operator ends it. Then all its members go on alone, from where they stand.
 
-use super::kind::{AFTER_STEP, ASK, ATTEMPTS, BEFORE_STEP, RunStep, TOGETHER};
-use super::members::{ALONE, ASKED, FETCHING, LEFT, MATCHED, WAITING};
+use super::alone::all_alone;
+use super::kind::{AFTER_STEP, ASK, ATTEMPTS, BEFORE_STEP, RunStep};
+use super::members::{ASKED, FETCHING, LEFT, MATCHED};
 use super::question::put;
 use super::run::{AskingRun, RunNext, step_of};
 use super::wire::{RunWire, TokenFor};
@@ -11,15 +12,15 @@ use crate::bulk::files::BulkFiles;
 use crate::bulk::kinds::END;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::exchange::carried::{hand_over, is_waiting};
+use crate::exchange::carried::is_waiting;
 use crate::exchange::retry::RETRY_AFTER_MOST_MS;
-use crate::exchange::steps::{EXPORT, PartnerAccess, StepName};
+use crate::exchange::steps::{PartnerAccess, StepName};
 use crate::failpoint;
 use crate::jobs::{self, AttemptEnding, Chance, Doing, HeldJob, JobStep, NewJob, WorkKind};
 use crate::partner::peer::{CallEnd, CallFailure};
 use crate::store::Db;
 use crate::store::bulk_runs::{self as rows, BulkRunRow, CANCELLED, DONE, FAILED, GATHERING, RUNNING};
-use crate::store::{ingest, partners};
+use crate::store::partners;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,6 @@ const RETRY_MS: i64 = 2_000;
 const LOOK: Duration = Duration::from_secs(2);
 /// When files that could not be removed at the end of a run are removed again, milliseconds.
 const LEFT_MS: i64 = 600_000;
-/// Everybody for whom a run may still work.
-const CARRIED: &[&str] = &[WAITING, ASKED, MATCHED, FETCHING];
 
 /// Does [`ASK`].
 pub struct AskInBulk {
@@ -322,21 +321,7 @@ impl AskingRun {
 
     /// Ends the run: whoever it still works for goes on alone, and what it kept is removed.
     async fn end(&mut self, state: &str, fault: Option<Fault>) -> Result<AttemptEnding, Failure> {
-        for members in self.carried(CARRIED).await?.chunks(TOGETHER) {
-            let (ctx, members) = (self.ctx().clone(), members.to_vec());
-            let write = move |db: &mut Db| {
-                for member in &members {
-                    if member.state == FETCHING {
-                        // What came of a part that is not whole comes again, and counts once.
-                        ingest::set_aside(db, &member.exchange_id, EXPORT)?;
-                    }
-                    hand_over(db, &ctx, &member.exchange_id)?;
-                    put(db, member, (0, member.attempt, ALONE))?;
-                }
-                Ok(())
-            };
-            self.held.advance(write).await?;
-        }
+        all_alone(&self.held, &self.row.id).await?;
         let (files, id) = (self.files.clone(), self.row.id.clone());
         let removed = fetch::blocking(move || files.remove(&id)).await;
         if let Err(failure) = &removed {

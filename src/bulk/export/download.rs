@@ -7,6 +7,7 @@
 use crate::bulk::again::write_again;
 use crate::bulk::files::{self, BulkFiles};
 use crate::bulk::kinds::EXPORT_KIND;
+use crate::bulk::looks::{BulkLooks, MembersLook};
 use crate::bulk::opened::{OpenedFile, of_job};
 use crate::bulk::range::{AskedBytes, FileSpan};
 use crate::config::BulkConfig;
@@ -16,9 +17,9 @@ use crate::release::{self, FileShare, MembersBehind};
 use crate::security::{Caller, Permission, Scopes};
 use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR, MEMBERS, NAMES, OUTPUT, RECEIPT};
 use crate::store::disclosure::LiveGrant;
-use crate::store::granted_members;
+use crate::store::{Db, granted_members};
 use std::collections::HashMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 /// Lists of members that are read at once.
 const LISTS: usize = 16;
@@ -30,8 +31,7 @@ const LISTS: usize = 16;
 /// [`Fault::ScopeMissing`] when the token does not cover its type; those of the store, the ledger and the files.
 pub async fn open(
     ctx: &Context,
-    files: &BulkFiles,
-    limits: &BulkConfig,
+    (limits, files, looks): (&BulkConfig, &BulkFiles, &BulkLooks),
     caller: &Caller,
     ((run, name), asked): ((&BulkJobRow, &str), &AskedBytes),
 ) -> Result<OpenedFile, Failure> {
@@ -52,7 +52,7 @@ pub async fn open(
         return Err(Fault::ScopeMissing.into());
     }
     if row.side == OUTPUT && row.piece == run.pieces - 1 {
-        return shared(ctx, (limits, files), caller, (run, row), asked).await;
+        return shared(ctx, (limits, files, looks), caller, (run, row), asked).await;
     }
     let (folder, opened) = (files.clone(), row.clone());
     let read = tokio::task::spawn_blocking(move || {
@@ -128,18 +128,17 @@ fn shared_by(
 /// each of them.
 async fn shared(
     ctx: &Context,
-    (limits, files): (&BulkConfig, &BulkFiles),
+    (limits, files, looks): (&BulkConfig, &BulkFiles, &BulkLooks),
     caller: &Caller,
     (run, row): (&BulkJobRow, BulkFileRow),
     asked: &AskedBytes,
 ) -> Result<OpenedFile, Failure> {
-    let behind = match behind(ctx, files, run).await? {
-        ControlFlow::Continue(behind) => behind,
-        ControlFlow::Break(piece) => {
-            write_again(ctx, (limits, files), run, piece).await?;
-            return Err(Fault::NotFound.into());
-        }
-    };
+    let look = behind(ctx, files, run);
+    let MembersLook { behind, gone, .. } = looks.look(ctx, (&run.partner_id, &row.name), look).await?;
+    if let Some(piece) = gone {
+        write_again(ctx, (limits, files), run, piece).await?;
+        return Err(Fault::NotFound.into());
+    }
     let (folder, opened) = (files.clone(), row.clone());
     let read = tokio::task::spawn_blocking(move || folder.open(&opened)).await;
     let reader = read.map_err(|error| Failure::new(Fault::Internal).because(error))??;
@@ -153,32 +152,33 @@ async fn shared(
     Ok(OpenedFile { row, reader, sent })
 }
 
-/// The members of the run; or a piece with a member to whom the access has ended.
-async fn behind(
-    ctx: &Context,
-    files: &BulkFiles,
-    run: &BulkJobRow,
-) -> Result<ControlFlow<i64, MembersBehind>, Failure> {
-    let (ctx, files, run, now_ms) = (ctx.clone(), files.clone(), run.clone(), ctx.clock.now_ms());
-    let look = move || {
-        let all = ctx.store.read_blocking(|db| rows::files(db, &run.id))?;
-        let mut grants = Vec::new();
-        let lists: Vec<BulkFileRow> = all.into_iter().filter(|row| row.side == MEMBERS).collect();
-        for some in lists.chunks(LISTS) {
-            for (row, shares) in some.iter().zip(files.shares_of(some)?) {
-                let ids: Vec<String> = shares.into_iter().map(|share| share.grant_id).collect();
-                let live = ctx
-                    .store
-                    .read_blocking(|db| granted_members::by_ids(db, &run.partner_id, &ids, now_ms))?;
-                if live.len() < ids.len() {
-                    return Ok(ControlFlow::Break(row.piece));
-                }
-                grants.extend(ids);
+/// Looks at the members of the run, or finds a piece with one to whom the access has ended.
+async fn behind(ctx: &Context, files: &BulkFiles, run: &BulkJobRow) -> Result<MembersLook, Failure> {
+    let (id, now_ms) = (run.id.clone(), ctx.clock.now_ms());
+    let read = move |db: &mut Db| rows::files(db, &id);
+    let all = ctx.store.read_in_turn(&run.partner_id, read).await?;
+    let lists: Vec<BulkFileRow> = all.into_iter().filter(|row| row.side == MEMBERS).collect();
+    let (mut grants, mut gone) = (Vec::new(), None);
+    'lists: for some in lists.chunks(LISTS) {
+        let (files, own) = (files.clone(), some.to_vec());
+        let read = tokio::task::spawn_blocking(move || files.shares_of(&own)).await;
+        let shares = read.map_err(|error| Failure::new(Fault::Internal).because(error))??;
+        for (row, shares) in some.iter().zip(shares) {
+            let ids: Vec<String> = shares.into_iter().map(|share| share.grant_id).collect();
+            let (partner, asked) = (run.partner_id.clone(), ids.clone());
+            let read = move |db: &mut Db| granted_members::by_ids(db, &partner, &asked, now_ms);
+            let live = ctx.store.read_in_turn(&run.partner_id, read).await?;
+            if live.len() < ids.len() {
+                gone = Some(row.piece);
+                break 'lists;
             }
+            grants.extend(ids);
         }
-        Ok(ControlFlow::Continue(MembersBehind::under_grants(grants.into_iter())))
-    };
-    tokio::task::spawn_blocking(look)
-        .await
-        .map_err(|error| Failure::new(Fault::Internal).because(error))?
+    }
+    Ok(MembersLook {
+        looked_ms: now_ms,
+        behind: MembersBehind::under_grants(grants.into_iter()),
+        gone,
+        sha256: Vec::new(),
+    })
 }

@@ -3,13 +3,13 @@
 //! A file with groups is given only while it says what the groups say now. When a member has left a group, the result is written again, and the
 //! manifest then names the new files; a download that is under way ends. Whom the match disclosed is in the ledger entries of its decisions; each download has one entry more, begun before its first byte.
 
+use super::current;
 use super::group::GroupCode;
-use super::groups::{GroupReader, page_of};
-use super::result;
 use super::run::{SPOOL, blocking};
 use crate::bulk::again::write_again;
 use crate::bulk::files::{self, BulkFiles};
 use crate::bulk::kinds::MATCH_KIND;
+use crate::bulk::looks::BulkLooks;
 use crate::bulk::opened::{OpenedFile, of_job};
 use crate::bulk::range::AskedBytes;
 use crate::config::BulkConfig;
@@ -17,10 +17,8 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::fhir::operations::BULK_MEMBER_MATCH;
 use crate::release::{self, MembersBehind};
-use crate::secret::Sha256;
 use crate::security::{Caller, Permission, Scopes};
-use crate::store::bulk::{self as rows, BulkFileRow, BulkJobRow, ERROR};
-use crate::store::member_groups::{self, MemberGroupRow};
+use crate::store::bulk::{self as rows, BulkJobRow, ERROR};
 
 /// Opens a file of `run`, which is the caller's, and begins the disclosure of the bytes that are asked for. Returns `None` when the run is no
 /// bulk match.
@@ -30,7 +28,7 @@ use crate::store::member_groups::{self, MemberGroupRow};
 /// the files.
 pub async fn open(
     ctx: &Context,
-    (limits, files): (&BulkConfig, &BulkFiles),
+    (limits, files, looks): (&BulkConfig, &BulkFiles, &BulkLooks),
     caller: &Caller,
     (run, name): (&BulkJobRow, &str),
     asked: &AskedBytes,
@@ -48,42 +46,25 @@ pub async fn open(
     if !scopes.allows_operation(BULK_MEMBER_MATCH) && !scopes.allows("Group", Permission::Read) {
         return Err(Fault::ScopeMissing.into());
     }
-    if row.side != ERROR && written_now(ctx, caller, run, &row).await? != row.sha256 {
-        write_again(ctx, (limits, files), run, run.pieces - 1).await?;
-        return Err(Fault::NotFound.into());
+    let mut behind = MembersBehind::of_group(GroupCode::Match.id_of(&run.id));
+    if row.side != ERROR {
+        let partner = &caller.partner;
+        let look = current::look(ctx, partner, (&run.id, &row.resource_type));
+        let found = looks.look(ctx, (&partner.id, &row.name), look).await?;
+        if found.sha256 != row.sha256 {
+            write_again(ctx, (limits, files), run, run.pieces - 1).await?;
+            return Err(Fault::NotFound.into());
+        }
+        behind = found.behind;
     }
     let (files, opened) = (files.clone(), row.clone());
     let reader = blocking(move || files.open(&opened)).await?;
     let sent = match asked.of(&row) {
         None => None,
         Some(span) => {
-            let behind = MembersBehind::of_group(GroupCode::Match.id_of(&run.id));
             let disclosure = release::begin_of_job(ctx, caller, of_job(&row, &span, behind)).await?;
             Some((span, disclosure))
         }
     };
     Ok(Some(OpenedFile { row, reader, sent }))
-}
-
-/// The digest that the file would have if it were written now.
-async fn written_now(ctx: &Context, caller: &Caller, run: &BulkJobRow, row: &BulkFileRow) -> Result<Vec<u8>, Failure> {
-    let (ctx, partner, now_ms) = (ctx.clone(), caller.partner.clone(), ctx.clock.now_ms());
-    let (ids, form) = (member_groups::ids_of(&run.id), row.resource_type.clone());
-    blocking(move || {
-        let groups = ctx
-            .store
-            .read_blocking(|db| member_groups::of_run(db, &partner.id, &ids))?;
-        let reader = GroupReader {
-            npi: &partner.npi,
-            payer: &ctx.payer,
-        };
-        let mut digest = Sha256::default();
-        let mut pages = |row: &MemberGroupRow, after| ctx.store.read_blocking(|db| page_of(db, row, now_ms, after));
-        result::text(&reader, &form, groups, &mut pages, &mut |some| {
-            digest.update(some);
-            Ok(())
-        })?;
-        Ok(digest.finish().to_vec())
-    })
-    .await
 }

@@ -1,15 +1,18 @@
 //! The groups that a partner made, for the partner: read by id, and searched.
 //!
 //! Another partner's group is not there. A matched group shows the members who are granted to the partner now, so that a member whose consent
-//! is revoked or over has left it.
+//! is revoked or over has left it. What is shown is a disclosure, which has begun before ([`GroupsText::begin`]).
 
 use super::group::{self, EntryPages, GroupCode, GroupText, TakeText};
+use crate::audit::RestCall;
 use crate::context::{Context, Payer};
 use crate::error::{Failure, Fault};
 use crate::ids::is_fhir_id;
+use crate::release::{GroupPage, GroupsDisclosure, ToldGroup, begin_groups};
 use crate::security::{Caller, PartnerRef};
-use crate::store::Db;
+use crate::store::disclosure::LiveGrant;
 use crate::store::member_groups::{self, GroupEntryRow, GroupFilter, MemberGroupRow};
+use crate::store::{Db, granted_members};
 use std::collections::{HashSet, VecDeque};
 
 /// Entries that are read at once.
@@ -79,11 +82,31 @@ pub struct GroupsText {
     partner: PartnerRef,
     now_ms: i64,
     parts: VecDeque<Part>,
+    groups: usize,
 }
 
 enum Part {
     Text(Vec<u8>),
-    Group(Box<GroupText>),
+    Group(Box<MadeGroup>),
+}
+
+struct MadeGroup {
+    text: GroupText,
+    /// Its place among the groups.
+    at: usize,
+    /// The page that comes next.
+    page: usize,
+    /// The members of whom the ledger has that they are shown; `None` for a group that names no Patient here.
+    told: Option<HashSet<String>>,
+}
+
+/// A piece of [`GroupsText`].
+#[derive(Debug)]
+pub struct GroupsPiece {
+    /// Its text.
+    pub text: Vec<u8>,
+    /// What it is of; `None` for what is between groups.
+    pub of: Option<GroupPage>,
 }
 
 impl GroupsText {
@@ -94,6 +117,7 @@ impl GroupsText {
             partner: caller.partner.clone(),
             now_ms: ctx.clock.now_ms(),
             parts: VecDeque::new(),
+            groups: 0,
         }
     }
 
@@ -108,15 +132,46 @@ impl GroupsText {
     /// [`Fault::StoreDamaged`] for a code that is none.
     pub fn group(&mut self, row: MemberGroupRow) -> Result<(), Failure> {
         let code = GroupCode::parse(&row.code).ok_or(Fault::StoreDamaged)?;
-        self.parts.push_back(Part::Group(Box::new(GroupText::new(row, code))));
+        self.parts.push_back(Part::Group(Box::new(MadeGroup {
+            text: GroupText::new(row, code),
+            at: self.groups,
+            page: 0,
+            told: (code == GroupCode::Match).then(HashSet::new),
+        })));
+        self.groups += 1;
         Ok(())
+    }
+
+    /// Begins the disclosure of the groups. Before this, no member of a matched group is in the text; after it, only those of whom the ledger has
+    /// that they are shown.
+    ///
+    /// # Errors
+    /// As [`begin_groups`]; those of the store.
+    pub async fn begin(&mut self, caller: &Caller, call: RestCall) -> Result<GroupsDisclosure, Failure> {
+        let mut groups = Vec::with_capacity(self.groups);
+        for part in &mut self.parts {
+            let Part::Group(group) = part else { continue };
+            let row = group.text.row().clone();
+            let mut told = ToldGroup {
+                id: row.id.clone(),
+                job: row.job_id.clone(),
+                pages: Vec::new(),
+            };
+            if group.told.is_some() {
+                let mut members = HashSet::new();
+                told.pages = told_pages(&self.ctx, &row, self.now_ms, &mut members).await?;
+                group.told = Some(members);
+            }
+            groups.push(told);
+        }
+        begin_groups(&self.ctx, caller, call, groups).await
     }
 
     /// What comes next; `None` at the end.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<GroupsPiece>, Failure> {
         loop {
             let Some(part) = self.parts.front_mut() else {
                 return Ok(None);
@@ -125,16 +180,16 @@ impl GroupsText {
             match part {
                 Part::Text(text) => out = std::mem::take(text),
                 Part::Group(group) => {
-                    if let Some(after) = group.wants() {
-                        let (row, now_ms) = (group.row().clone(), self.now_ms);
+                    if let Some(after) = group.text.wants() {
+                        let (row, now_ms) = (group.text.row().clone(), self.now_ms);
                         let read = move |db: &mut Db| page_of(db, &row, now_ms, after);
                         let entries = self.ctx.store.read_in_turn(&self.partner.id, read).await?;
-                        group.take(entries, (&self.partner.npi, &self.ctx.payer), &mut |text| {
-                            out.extend_from_slice(text);
-                            Ok(())
-                        })?;
+                        let of = group.take(entries, (&self.partner.npi, &self.ctx.payer), &mut out)?;
                         if !out.is_empty() {
-                            return Ok(Some(out));
+                            return Ok(Some(GroupsPiece {
+                                text: out,
+                                of: Some(of),
+                            }));
                         }
                         continue;
                     }
@@ -142,9 +197,64 @@ impl GroupsText {
             }
             self.parts.pop_front();
             if !out.is_empty() {
-                return Ok(Some(out));
+                return Ok(Some(GroupsPiece { text: out, of: None }));
             }
         }
+    }
+}
+
+impl MadeGroup {
+    /// Writes what a page of entries adds; `None` stands for their end. Returns which page that was.
+    fn take(
+        &mut self,
+        mut page: Option<(Vec<GroupEntryRow>, i64)>,
+        about: (&str, &Payer),
+        out: &mut Vec<u8>,
+    ) -> Result<GroupPage, Failure> {
+        let of = (self.at, self.page);
+        if let (Some((entries, _)), Some(told)) = (&mut page, &self.told) {
+            entries.retain(|entry| entry.patient_id.as_ref().is_some_and(|id| told.contains(id)));
+        }
+        // All entries come twice.
+        self.page = match page {
+            Some(_) => self.page + 1,
+            None => 0,
+        };
+        self.text.take(page, about, &mut |text| {
+            out.extend_from_slice(text);
+            Ok(())
+        })?;
+        Ok(of)
+    }
+}
+
+/// The grants on the members of a matched group, a page after another as [`page_of`] reads them, each member once. Adds the members to `all`.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn told_pages(
+    ctx: &Context,
+    row: &MemberGroupRow,
+    now_ms: i64,
+    all: &mut HashSet<String>,
+) -> Result<Vec<Vec<LiveGrant>>, Failure> {
+    let (mut pages, mut after) = (Vec::new(), -1);
+    loop {
+        let (id, partner) = (row.id.clone(), row.partner_id.clone());
+        let read = move |db: &mut Db| {
+            let some = member_groups::patients(db, &id, after, PAGE)?;
+            let Some(last) = some.last().map(|(position, _)| *position) else {
+                return Ok(None);
+            };
+            let ids: Vec<String> = some.into_iter().filter_map(|(_, patient)| patient).collect();
+            Ok(Some((granted_members::on_patients(db, &partner, &ids, now_ms)?, last)))
+        };
+        let Some((mut grants, last)) = ctx.store.read_in_turn(&row.partner_id, read).await? else {
+            return Ok(pages);
+        };
+        after = last;
+        grants.retain(|grant| all.insert(grant.patient_id.clone()));
+        pages.push(grants);
     }
 }
 

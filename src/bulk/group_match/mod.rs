@@ -8,6 +8,7 @@ mod begin;
 mod body;
 mod coming;
 mod contained;
+mod current;
 pub mod download;
 mod group;
 pub mod groups;

@@ -63,6 +63,10 @@ fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
             "each resource twice",
         ),
         (
+            "[[rule]]\nroute = \"bulk-status\"\nrequests = \"3+\"\nacts = [{ bulk = \"files-twice\" }]\n",
+            "each file twice",
+        ),
+        (
             "[[rule]]\nroute = \"bulk-file\"\nrequests = \"2-3\"\nacts = [{ reset-during = { after_bytes = 700 } }]\n",
             "files that break off",
         ),
@@ -300,5 +304,54 @@ fn what_a_run_began_is_deleted_at_the_partner_when_nobody_waits_for_it_any_more(
         );
         assert!(exchanges.iter().all(|one| one["phase"] == "cancelled"), "{what}");
         assert_eq!(pair.payer.count("ingest_piece"), 0, "{what}: nothing of it is kept");
+    }
+}
+
+/// The members of a run have no work of their own: one whose work is parked, or does not see its deadline, must not keep them.
+#[test]
+fn a_run_whose_work_does_not_go_on_ends_and_its_members_go_on_alone() {
+    let parked = "UPDATE job SET state = 'parked', parked_at_ms = 1, lease_token = NULL, lease_until_ms = NULL WHERE kind = 'bulk-ask'";
+    let late = "UPDATE bulk_run SET deadline_ms = 1";
+    for (stops, why) in [(parked, "its work is parked"), (late, "it is late")] {
+        // It never comes to the end of the export.
+        let pair = Pair::start(&bulk_script(
+            "[[rule]]\nroute = \"bulk-status\"\nrequests = \"4+\"\n\
+             acts = [{ answer = { status = 202, retry_after = \"300\", processed = true } }]\n",
+        ));
+        two_enrolments(&pair);
+        pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
+        let waits = "bulk_run JOIN job ON job.live_key = bulk_run.id WHERE bulk_run.step = 'await-export' \
+                     AND job.kind = 'bulk-ask' AND job.lease_token IS NULL AND job.due_ms > bulk_run.updated_ms + 200000";
+        let began = Instant::now();
+        while pair.count(waits) == 0 {
+            assert!(began.elapsed() < WAIT, "{why}\n{}", pair.payer.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(
+            pair.count("job WHERE kind = 'exchange'"),
+            0,
+            "{why}: no work of their own"
+        );
+        assert_eq!(pair.count("job WHERE kind = 'bulk-ask-end'"), 1, "{why}: the watch");
+        pair.payer.execute(stops);
+        pair.payer
+            .execute("UPDATE job SET due_ms = 0 WHERE kind = 'bulk-ask-end'");
+        let (run, exchanges) = run_of_two(&pair);
+        assert_eq!(
+            (&run["state"], &run["fault"], &run["states"]),
+            (&json!("failed"), &json!(Fault::BulkLate.code()), &json!({"alone": 2})),
+            "{why}: {run:#}\n{}",
+            pair.payer.log()
+        );
+        for (number, shown) in (1..).zip(&exchanges) {
+            pair.assert_whole(number, shown, why);
+        }
+        assert_eq!(pair.count("job WHERE kind = 'bulk-ask'"), 0, "{why}: nothing is parked");
+        let left = || std::fs::read_dir(pair.payer.exports()).map_or(0, Iterator::count);
+        let began = Instant::now();
+        while left() > 0 || pair.count("job WHERE kind IN ('bulk-end', 'bulk-ask-end')") > 0 {
+            assert!(began.elapsed() < WAIT, "{why}: {}\n{}", left(), pair.payer.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }

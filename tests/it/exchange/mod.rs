@@ -3,6 +3,7 @@
 mod acts;
 pub mod bed;
 mod bulk_answers;
+mod bulk_claims;
 mod bulk_storm;
 mod checkpoints;
 mod compared;

@@ -225,6 +225,9 @@ pub(super) fn status(by: &PlayedVisit<'_>) -> PlayedReply {
         told
     };
     let mut output: Vec<Value> = job.files.iter().enumerate().map(file).collect();
+    if scripted == Some(ScriptedBulk::FilesTwice) {
+        output.extend(output.clone());
+    }
     if scripted == Some(ScriptedBulk::MissingFile) {
         output.push(json!({ "type": "Goal", "url": format!("{}/bulk/{id}/9999", by.play.base), "count": 1 }));
     }

@@ -17,6 +17,8 @@ pub enum ScriptedBulk {
     FileElsewhere,
     /// The manifest counts ten million resources.
     ManyLines,
+    /// The manifest names each file twice.
+    FilesTwice,
     /// The files have ten million lines, and the manifest does not say how many.
     UntoldLines,
     /// The files are one line that never ends, and the manifest does not say how long they are.

@@ -52,9 +52,9 @@ async fn opened(
     (run, name): (&BulkJobRow, &str),
     asked: &AskedBytes,
 ) -> Result<OpenedFile, Failure> {
-    let (limits, files) = (&app.config.bulk, &app.bulk);
-    let opened = match group_match::download::open(&app.ctx, (limits, files), caller, (run, name), asked).await {
-        Ok(None) => download::open(&app.ctx, files, limits, caller, ((run, name), asked)).await,
+    let means = (&app.config.bulk, &app.bulk, &app.bulk_looks);
+    let opened = match group_match::download::open(&app.ctx, means, caller, (run, name), asked).await {
+        Ok(None) => download::open(&app.ctx, means, caller, ((run, name), asked)).await,
         Ok(Some(opened)) => Ok(opened),
         Err(failure) => Err(failure),
     };

@@ -1,5 +1,6 @@
-//! `Group` read and search: the groups that the caller itself made with `$bulk-member-match`.
+//! `Group` read and search: the groups that the caller itself made with `$bulk-member-match`. What is sent is a disclosure of their members.
 
+use crate::audit::RestCall;
 use crate::bulk::group_match::groups::{self, GroupsText};
 use crate::bulk::group_match::{CODES, GroupCode, identifier_system};
 use crate::context::Context;
@@ -11,16 +12,19 @@ use crate::http::fhir::authorised::Authorised;
 use crate::http::fhir::own::{self, OwnSearch};
 use crate::http::limits::{ROOM_WAIT, STREAM_WAIT};
 use crate::http::negotiate::{self, AnswerForm};
+use crate::http::outgoing::{self, KeptOpen};
 use crate::http::reply::HttpFailure;
 use crate::http::state::App;
 use crate::ids::is_fhir_id;
 use crate::percent::encode;
+use crate::release::{GroupPage, PIECE_BYTES, WatchedGroups};
 use crate::security::Caller;
 use crate::store::member_groups::GroupFilter;
 use actix_web::http::Method;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
+use std::collections::VecDeque;
 
 /// The search parameters with their types, as the CapabilityStatement lists them.
 pub const SEARCHED_BY: &[(&str, &str)] = &[
@@ -51,7 +55,7 @@ pub async fn read(
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(&request)?;
     let groups = groups::one(&app.ctx, &authorised.caller, &id).await?;
-    Ok(answer((&request, authorised, &app), form, groups).await?)
+    Ok(answer((&request, authorised, &app), (form, RestCall::Read), groups).await?)
 }
 
 /// The search with its parameters in the URL.
@@ -81,56 +85,115 @@ async fn searched(
 ) -> Result<HttpResponse, HttpFailure> {
     let form = negotiate::form(request)?;
     let found = bundle(&app.ctx, &authorised.caller, &asked).await?;
-    Ok(answer((request, authorised, app), form, found).await?)
+    Ok(answer((request, authorised, app), (form, RestCall::Search), found).await?)
 }
 
-/// The answer with these groups. A small one is sent at once, with its length; of a large one, a page of members at a time is in memory, and
-/// before each page the caller is authenticated again: nothing more leaves for a partner that was suspended meanwhile.
+/// The answer with these groups, whose disclosure has begun before the first byte. A small one is sent at once, with its length; of a large one, a
+/// page of members at a time is in memory, and before each piece it is asked whether the caller and the members may still have it: nothing
+/// more leaves for a partner that was suspended meanwhile, or when a member has left.
 async fn answer(
     (request, authorised, app): (&HttpRequest, Authorised, &web::Data<App>),
-    form: AnswerForm,
+    (form, call): (AnswerForm, RestCall),
     mut groups: GroupsText,
 ) -> Result<HttpResponse, Failure> {
-    let mut first = Vec::new();
-    loop {
-        match groups.next().await? {
-            None => return Ok(own::head().body(first)),
-            Some(text) => first.extend(text),
-        }
-        if first.len() > WHOLE_BYTES {
-            break;
-        }
+    let disclosure = groups.begin(&authorised.caller, call).await?;
+    let is_head = request.method() == Method::HEAD;
+    let kept = KeptOpen::of(form);
+    let (mut first, mut bytes) = (VecDeque::<MadePiece>::new(), 0);
+    while bytes <= WHOLE_BYTES {
+        let Some(piece) = groups.next().await? else {
+            let counted: Vec<_> = first.iter().map(|(of, text)| (*of, text.len())).collect();
+            let whole: Vec<u8> = first.into_iter().flat_map(|(_, text)| text).collect();
+            if is_head {
+                disclosure.head_only();
+                return Ok(own::head().body(whole));
+            }
+            let terms = || outgoing::terms(app, request);
+            let outgoing = disclosure.whole((whole, &counted), terms, kept.is_some());
+            return Ok(outgoing::answer(&mut own::head(), outgoing, kept));
+        };
+        bytes += piece.text.len();
+        first.push_back((piece.of, Bytes::from(piece.text)));
     }
-    if request.method() == Method::HEAD {
+    if is_head {
+        disclosure.head_only();
         return Ok(own::head().streaming(stream::empty::<Result<Bytes, Failure>>()));
     }
     let mut room = PieceRoom::of(request, form == AnswerForm::Html);
-    room.exchange(first.len(), ROOM_WAIT).await?;
-    let begun = (groups, room, (request.clone(), authorised, app.clone()));
-    let rest = stream::unfold(Some(begun), |state| async move {
-        let (mut groups, mut room, who) = state?;
-        // The piece before was taken.
-        room.leave();
-        match next(&mut groups, &mut room, &who).await {
-            Ok(text) => Some((Ok(Bytes::from(text?)), Some((groups, room, who)))),
+    room.exchange(bytes, ROOM_WAIT).await?;
+    let sending = SendingGroups {
+        groups,
+        made: first,
+        watched: disclosure.streamed(outgoing::terms(app, request), kept.is_some()),
+        room,
+        who: (request.clone(), authorised, app.clone()),
+        kept: kept.clone(),
+    };
+    let pieces = stream::unfold(Some(sending), |state| async move {
+        let mut sending = state?;
+        match sending.next().await {
+            Ok(Some(piece)) => Some((Ok(piece), Some(sending))),
+            Ok(None) => sending.end().err().map(|failure| (Err(failure), None)),
             Err(failure) => Some((Err(failure), None)),
         }
     });
-    let first = stream::iter([Ok::<_, Failure>(Bytes::from(first))]);
-    Ok(own::head().streaming(first.chain(rest)))
+    let mut answer = own::head().streaming(pieces);
+    if let Some(kept) = kept {
+        answer.extensions_mut().insert(kept);
+    }
+    Ok(answer)
 }
 
-async fn next(
-    groups: &mut GroupsText,
-    room: &mut PieceRoom,
-    (request, authorised, app): &(HttpRequest, Authorised, web::Data<App>),
-) -> Result<Option<Vec<u8>>, Failure> {
-    let text = groups.next().await?;
-    if let Some(text) = &text {
-        room.exchange(text.len(), STREAM_WAIT).await?;
+/// What a piece is of, and its bytes.
+type MadePiece = (Option<GroupPage>, Bytes);
+
+/// A large answer while it is sent.
+struct SendingGroups {
+    groups: GroupsText,
+    /// What was made and not sent yet.
+    made: VecDeque<MadePiece>,
+    watched: WatchedGroups,
+    room: PieceRoom,
+    who: (HttpRequest, Authorised, web::Data<App>),
+    kept: Option<KeptOpen>,
+}
+
+impl SendingGroups {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the store; the reason why nothing more may leave.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            if let Some((of, mut text)) = self.made.pop_front() {
+                let piece = text.split_to(text.len().min(PIECE_BYTES));
+                if !text.is_empty() {
+                    self.made.push_front((of, text));
+                }
+                self.watched.judge().await?;
+                self.watched.pass(of, piece.len())?;
+                return Ok(Some(piece));
+            }
+            // All that was made was taken.
+            self.room.leave();
+            let Some(piece) = self.groups.next().await? else {
+                return Ok(None);
+            };
+            self.room.exchange(piece.text.len(), STREAM_WAIT).await?;
+            let (request, authorised, app) = &self.who;
+            authorised.still_holds(request, app).await?;
+            self.made.push_back((piece.of, Bytes::from(piece.text)));
+        }
     }
-    authorised.still_holds(request, app).await?;
-    Ok(text)
+
+    /// Ends the disclosure, or keeps it until the page that the answer becomes was sent.
+    fn end(self) -> Result<(), Failure> {
+        let open = self.watched.end()?;
+        if let Some(kept) = &self.kept {
+            kept.keep(open);
+        }
+        Ok(())
+    }
 }
 
 /// Runs a search; its Bundle.
