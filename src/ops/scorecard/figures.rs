@@ -22,7 +22,7 @@ macro_rules! counts {
             /// Within how many seconds 95 of 100 were.
             pub p95_within_s: Option<String>,
             #[serde(skip)]
-            times: [i64; PLACES],
+            pub(super) times: [i64; PLACES],
         }
 
         /// The names of the counts, with their words for people, in their order.

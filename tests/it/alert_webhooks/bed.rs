@@ -60,6 +60,7 @@ fn context(store: &Store) -> Context {
         review: ReviewTerms::default(),
         matching: Arc::default(),
         keeping: Arc::default(),
+        member_keys: causeway::secret::member_keys::MemberKeys::default(),
         policy_four_eyes: false,
         bell: WorkBell::default(),
     }
