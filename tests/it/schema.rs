@@ -135,6 +135,7 @@ fn the_program_sees_the_tables_as_the_migrations_made_them() {
         include_str!("../../src/store/schema/erased.rs"),
         include_str!("../../src/store/schema/evidence.rs"),
         include_str!("../../src/store/schema/exchanges.rs"),
+        include_str!("../../src/store/schema/figures.rs"),
         include_str!("../../src/store/schema/ledger.rs"),
         include_str!("../../src/store/schema/policy.rs"),
         include_str!("../../src/store/schema/received.rs"),
