@@ -123,7 +123,8 @@ fn a_clock_counts_when_it_ends_and_says_who_has_to_act() {
 
 #[test]
 fn a_request_is_in_time_if_the_partner_was_asked_by_then() {
-    let due_ms = NOON_MS + 7 * 24 * HOUR_MS;
+    // A Tuesday; the Monday before it is Columbus Day.
+    let due_ms = NOON_MS + 8 * 24 * HOUR_MS;
     let asked_at = |at_ms: i64| Some(answer_due_ms(at_ms, Tz::UTC));
     let mut tally = FigureTally::new(FigureGrain::Day);
     tally.ask_due(&clock(due_ms, asked_at(due_ms - 1), None, "none"), Tz::UTC);
@@ -140,6 +141,23 @@ fn a_request_is_in_time_if_the_partner_was_asked_by_then() {
             told(CLOCK, "quarterly", KEPT, "", "", 1),
             told(CLOCK, "week", KEPT, "", "", 1),
             told(CLOCK, "week", MISSED, "partner", "EX-009", 2),
+        ]
+    );
+}
+
+#[test]
+fn a_request_on_the_same_holiday_on_which_it_was_due_is_in_time() {
+    // Columbus Day: whoever is asked on it has to answer at the same time, whatever the hour was.
+    let due_ms = NOON_MS + 7 * 24 * HOUR_MS;
+    let asked_at = |at_ms: i64| Some(answer_due_ms(at_ms, Tz::UTC));
+    let mut tally = FigureTally::new(FigureGrain::Day);
+    tally.ask_due(&clock(due_ms, asked_at(due_ms + HOUR_MS), None, "none"), Tz::UTC);
+    tally.ask_due(&clock(due_ms, asked_at(due_ms + 24 * HOUR_MS), None, "none"), Tz::UTC);
+    assert_eq!(
+        of_all(tally),
+        [
+            told(CLOCK, "week", KEPT, "", "", 1),
+            told(CLOCK, "week", MISSED, "partner", "EX-009", 1),
         ]
     );
 }
