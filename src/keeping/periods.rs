@@ -11,6 +11,8 @@ use std::fmt;
 const HEAD: &str = "causeway retention 1";
 /// Longest text that is read, in bytes.
 const TEXT_BYTES: usize = 16_384;
+/// The kinds that had no line yet in the texts of each version of the program, the newest version first.
+const LATER: [&[DataKind]; 3] = [&[], &[DataKind::Figures], &[DataKind::Figures, DataKind::Packets]];
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -170,14 +172,16 @@ impl Periods {
         version_of(&self.text())
     }
 
-    /// The canonical text of these periods that is cited as `version`, if one is: the present one, or the one of before packets had a line in it.
+    /// The canonical text of these periods that is cited as `version`, if one is: the present one, or one of an earlier version of the program, whose
+    /// text had no line for kinds that came later.
     pub fn text_of(&self, version: &str) -> Option<String> {
-        let (text, packets) = (self.text(), format!("{} ", DataKind::Packets.code()));
-        let older: String = text
-            .split_inclusive('\n')
-            .filter(|line| !line.starts_with(&packets))
-            .collect();
-        [text, older].into_iter().find(|text| version_of(text) == version)
+        let text = self.text();
+        let without = |later: &[DataKind]| -> String {
+            let is_later = |line: &str| later.iter().any(|kind| line.split(' ').next() == Some(kind.code()));
+            text.split_inclusive('\n').filter(|line| !is_later(line)).collect()
+        };
+        let mut known = LATER.into_iter().map(without);
+        known.find(|text| version_of(text) == version)
     }
 
     /// The retention policy that these periods are under, if they are.
@@ -334,13 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn a_version_leads_to_its_text_also_where_that_had_no_line_for_packets() {
+    fn a_version_leads_to_its_text_also_where_that_had_no_line_for_packets_or_figures() {
         let periods = Periods::default().with(DataKind::Ledger, 12).expect("in bounds");
         let text = periods.text();
-        let line = text.lines().find(|line| line.starts_with("packets ")).expect("a line");
-        let older = text.replace(&format!("{line}\n"), "");
-        assert_ne!(older, text);
-        for known in [text, older] {
+        let without = |text: &str, kind: &str| {
+            let line = text.lines().find(|line| line.starts_with(kind)).expect("a line");
+            text.replace(&format!("{line}\n"), "")
+        };
+        let before_figures = without(&text, "figures ");
+        let before_packets = without(&before_figures, "packets ");
+        for known in [text, before_figures, before_packets] {
             assert_eq!(periods.text_of(&version_of(&known)), Some(known));
         }
         assert_eq!(periods.text_of(&Periods::default().version()), None);
