@@ -125,7 +125,7 @@ pub(super) struct TypedKey<T> {
     value: PhantomData<fn() -> T>,
 }
 
-impl<T: KeyReader> TypedKey<T> {
+impl<T: TypedValue> TypedKey<T> {
     pub(super) const fn new(key: ConfigKey) -> TypedKey<T> {
         TypedKey {
             key,
@@ -144,19 +144,19 @@ impl<T: KeyReader> TypedKey<T> {
 }
 
 /// What a value of a key can be read as.
-pub(super) trait KeyReader: Sized {
+pub(super) trait TypedValue: Sized {
     /// The value, which may not be set. `None` when it cannot be this type.
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<Self>;
 }
 
-impl KeyReader for String {
+impl TypedValue for String {
     fn read(_: ValueKind, value: Option<&Value>) -> Option<String> {
         value?.as_str().map(str::to_owned)
     }
 }
 
 /// A key that may be left out, or set to nothing.
-impl KeyReader for Option<String> {
+impl TypedValue for Option<String> {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<Option<String>> {
         match value {
             None => Some(None),
@@ -165,13 +165,13 @@ impl KeyReader for Option<String> {
     }
 }
 
-impl KeyReader for Option<PathBuf> {
+impl TypedValue for Option<PathBuf> {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<Option<PathBuf>> {
         Option::<String>::read(kind, value).map(|file| file.map(PathBuf::from))
     }
 }
 
-impl KeyReader for Vec<String> {
+impl TypedValue for Vec<String> {
     fn read(_: ValueKind, value: Option<&Value>) -> Option<Vec<String>> {
         value?
             .as_array()?
@@ -181,7 +181,7 @@ impl KeyReader for Vec<String> {
     }
 }
 
-impl KeyReader for Vec<PathBuf> {
+impl TypedValue for Vec<PathBuf> {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<Vec<PathBuf>> {
         Some(
             Vec::<String>::read(kind, value)?
@@ -192,37 +192,37 @@ impl KeyReader for Vec<PathBuf> {
     }
 }
 
-impl KeyReader for bool {
+impl TypedValue for bool {
     fn read(_: ValueKind, value: Option<&Value>) -> Option<bool> {
         value?.as_bool()
     }
 }
 
-impl KeyReader for i64 {
+impl TypedValue for i64 {
     fn read(_: ValueKind, value: Option<&Value>) -> Option<i64> {
         value?.as_integer()
     }
 }
 
-impl KeyReader for u32 {
+impl TypedValue for u32 {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<u32> {
         i64::read(kind, value)?.try_into().ok()
     }
 }
 
-impl KeyReader for u64 {
+impl TypedValue for u64 {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<u64> {
         i64::read(kind, value)?.try_into().ok()
     }
 }
 
-impl KeyReader for usize {
+impl TypedValue for usize {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<usize> {
         i64::read(kind, value)?.try_into().ok()
     }
 }
 
-impl KeyReader for Duration {
+impl TypedValue for Duration {
     fn read(kind: ValueKind, value: Option<&Value>) -> Option<Duration> {
         let number = u64::read(kind, value)?;
         match kind {

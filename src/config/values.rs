@@ -1,7 +1,7 @@
 //! The values of all keys, each with where it came from.
 
 use super::check::{refuse, typed};
-use super::key::{KeyReader, TypedKey};
+use super::key::{TypedKey, TypedValue};
 use super::keys::KEYS;
 use crate::error::Failure;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl ConfigValues {
     ///
     /// # Errors
     /// Naming the key when it has neither a value nor a default, or one that the program cannot hold.
-    pub(super) fn get<T: KeyReader>(&self, key: &TypedKey<T>) -> Result<T, Failure> {
+    pub(super) fn get<T: TypedValue>(&self, key: &TypedKey<T>) -> Result<T, Failure> {
         key.read(self.0.get(key.name()).map(|(value, _)| value)).ok_or_else(|| {
             refuse(
                 key.name(),
