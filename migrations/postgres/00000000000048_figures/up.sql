@@ -29,5 +29,5 @@ CREATE TABLE figure_state (
 INSERT INTO figure_state (one, began_ms, counted_ms, seen_ms, beat_ms, minutes_from_ms, hours_from_ms) VALUES (1, 0, 0, 0, 0, 0, 0);
 
 -- Which clocks of exchanges end in a time.
-CREATE INDEX exchange_answer_due ON exchange (answer_due_ms) WHERE answer_due_ms IS NOT NULL;
-CREATE INDEX exchange_due ON exchange (due_ms);
+CREATE INDEX IF NOT EXISTS exchange_answer_due ON exchange (answer_due_ms) WHERE answer_due_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS exchange_due ON exchange (due_ms);

@@ -74,6 +74,18 @@ const LARGE: &[LargeIndex] = &[
         table: "grants",
         columns: "(valid_until_ms) WHERE revoked_ms IS NULL",
     },
+    LargeIndex {
+        version: "00000000000048",
+        name: "exchange_answer_due",
+        table: "exchange",
+        columns: "(answer_due_ms) WHERE answer_due_ms IS NOT NULL",
+    },
+    LargeIndex {
+        version: "00000000000048",
+        name: "exchange_due",
+        table: "exchange",
+        columns: "(due_ms)",
+    },
 ];
 
 /// Builds the indexes of this migration whose tables have more than `small` rows.
