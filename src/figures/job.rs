@@ -31,8 +31,9 @@ pub static FIGURES: WorkKind = WorkKind {
 
 /// Rows that one run reads before it leaves the rest to the next one.
 const ROWS: i64 = 100_000;
-/// As how many rows a piece of work counts besides those that it reads, so that a run of pieces without rows ends, too.
-const PIECE_ROWS: i64 = 20;
+/// As how many rows a piece of work counts besides those that it reads. Even without rows it costs some statements and a commit, and a run has to
+/// end well within [`GAP_MS`]: a longer one would look like a pause.
+const PIECE_ROWS: i64 = 100;
 /// The newest time, which is counted again in each run, milliseconds.
 const RECENT_MS: i64 = 600_000;
 /// How long an entry may take to be committed, milliseconds; what took longer is counted when something near it changes.
