@@ -23,8 +23,6 @@ use std::sync::Arc;
 pub const CLEAR_MS: i64 = 150_000;
 /// Episodes of whose beginning a receiver was not told, of which the newest wait for it.
 pub const UNTOLD_MOST: i64 = 200;
-/// How long an episode is kept after its end, milliseconds.
-pub const KEPT_MS: i64 = 90 * 86_400_000;
 
 /// One look at the alerts.
 struct AlertLook {
@@ -92,7 +90,6 @@ impl AlertLook {
             }
             hand_in(db, &self.ctx, receiver)?;
         }
-        rows::prune(db, self.now_ms - KEPT_MS)?;
         Ok(!waiting.is_empty())
     }
 

@@ -7,7 +7,8 @@ use crate::audit::note_sealing::{NotesWrite, seal_notes};
 use crate::audit::packet_sealing::seal_packets;
 use crate::error::{Failure, Fault};
 use crate::keeping::DataKind;
-use crate::store::{authorizations, console, entries, guesses, idempotency, tokens};
+use crate::keeping::table::ALERT_MS;
+use crate::store::{alert_episodes, authorizations, console, entries, guesses, idempotency, tokens};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const fn sweep(name: &'static str, every_s: u64, safe_because: &'static str) -> 
     }
 }
 
-/// Deletes expired assertion ids, tokens, links and sessions of the console, idempotency rows and guesses.
+/// Deletes expired assertion ids, tokens, links and sessions of the console, idempotency rows and guesses, and alerts that ended long ago.
 pub static EXPIRED: WorkKind = sweep(
     "expired",
     60,
@@ -124,6 +125,7 @@ fn drop_expired(held: &HeldJob) -> Result<(), Failure> {
             ledger::append(db, &entry, &entry_id, at_us)?;
         }
         guesses::sweep(db, surely_ms, GUESS_ROWS)?;
+        alert_episodes::prune(db, surely_ms - ALERT_MS)?;
         Ok(())
     })
 }

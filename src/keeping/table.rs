@@ -108,6 +108,9 @@ pub struct KindRow {
     pub is_held: bool,
 }
 
+/// How long an alert is kept after its end, milliseconds.
+pub const ALERT_MS: i64 = 90 * 86_400_000;
+
 /// The job that deletes what is evidence.
 pub const JOB: &str = "retention";
 
@@ -138,7 +141,7 @@ macro_rules! kinds {
 
 kinds! {
     Alerts: "alerts", "When alerts began and ended, and what receivers were told of them", "when the alert ended",
-        KindKept::Until("90 days after its end"), "-", false;
+        KindKept::Until("90 days after its end"), "expired", false;
     Checkpoints: "checkpoints", "Checkpoints of partners' ledgers that came with answers", "when it came",
         KindKept::For(CHECKPOINTS), JOB, true;
     Consents: "consents", "Consents of partners' members, with their grants", "when the consent's period, or the last of its grants, is over",
