@@ -18,6 +18,11 @@ use std::time::Duration;
 const REQUEST: Duration = Duration::from_secs(10);
 /// Longest wait that a receiver may ask for, seconds.
 const ASKED_MOST_S: u64 = 3_600;
+/// How long what waits for a receiver that this server does not list is left to others, milliseconds: their file may be another one while it is
+/// being changed.
+pub const UNLISTED_MS: i64 = 3_600_000;
+/// Time between two looks at it, milliseconds.
+const UNLISTED_LOOK_MS: i64 = 60_000;
 
 /// What sending a message came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,19 +73,12 @@ impl WebhookStep {
 
     async fn turn(&self, held: HeldJob) -> Result<AttemptEnding, Failure> {
         let (name, now_ms) = (held.job().key.clone(), held.ctx().clock.now_ms());
-        let Some(receiver) = self.receivers.find(&name) else {
-            tracing::warn!(
-                receiver = name,
-                "a receiver of alerts is not listed any more; what waits for it is dropped"
-            );
-            return Ok(AttemptEnding::done().with(Arc::new(move |db: &mut Db| {
-                rows::drop_all(db, &name, now_ms)?;
-                Ok(())
-            })));
-        };
         let own = name.clone();
         let Some(delivery) = held.ctx().store.read(move |db| rows::next(db, &own)).await? else {
             return Ok(ended(&held, name));
+        };
+        let Some(receiver) = self.receivers.find(&name) else {
+            return Ok(unlisted(name, delivery.made_ms, now_ms));
         };
         let end = self.post(receiver, &delivery, now_ms).await;
         Ok(match end {
@@ -133,6 +131,22 @@ impl JobStep for WebhookStep {
     fn run(&self, held: HeldJob) -> Doing<'_> {
         Box::pin(self.turn(held))
     }
+}
+
+/// What comes of work for a receiver that this server does not list, of whom the oldest delivery was made at `made_ms`; UTC milliseconds, both.
+fn unlisted(name: String, made_ms: i64, now_ms: i64) -> AttemptEnding {
+    let until_ms = now_ms - UNLISTED_MS;
+    if made_ms > until_ms {
+        return AttemptEnding::again(now_ms + UNLISTED_LOOK_MS);
+    }
+    tracing::warn!(
+        receiver = name,
+        "a receiver of alerts is not listed any more; what has waited for it for an hour is dropped"
+    );
+    AttemptEnding::again(now_ms).with(Arc::new(move |db: &mut Db| {
+        rows::drop_until(db, &name, until_ms, now_ms)?;
+        Ok(())
+    }))
 }
 
 /// The end of the work for a receiver for whom nothing waits. What came meanwhile, when this job was still there, begins it again.

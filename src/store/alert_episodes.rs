@@ -205,14 +205,15 @@ pub fn delivered(db: &mut Db, id: &str, now_ms: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Drops everything that waits for this receiver. Returns how much.
+/// Drops what waits for this receiver and was made at `until_ms` or before; UTC milliseconds. Returns how much.
 ///
 /// # Errors
 /// Those of the database.
-pub fn drop_all(db: &mut Db, receiver: &str, now_ms: i64) -> Result<usize, Failure> {
+pub fn drop_until(db: &mut Db, receiver: &str, until_ms: i64, now_ms: i64) -> Result<usize, Failure> {
     let waits = alert_delivery::table
         .filter(alert_delivery::state.eq(WAITING))
-        .filter(alert_delivery::receiver.eq(receiver));
+        .filter(alert_delivery::receiver.eq(receiver))
+        .filter(alert_delivery::made_ms.le(until_ms));
     Ok(diesel::update(waits)
         .set((
             alert_delivery::state.eq(DROPPED),

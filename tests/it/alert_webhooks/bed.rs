@@ -9,6 +9,7 @@ use causeway::alerting::send::WebhookStep;
 use causeway::clock::Clock;
 use causeway::context::{Context, GuessGuard, Payer, ReviewTerms, WorkBell};
 use causeway::ids::Ids;
+use causeway::jobs::sweeps::{EXPIRED, of_the_store};
 use causeway::jobs::{Chance, JobStep, Runner, RunnerSettings};
 use causeway::ops::alerts::items;
 use causeway::ops::alerts::table::alert;
@@ -150,7 +151,21 @@ impl Bed {
 
     pub fn runner(&self) -> Runner {
         let step = WebhookStep::new(Arc::clone(&self.receivers)).within(Duration::from_secs(2));
-        let steps: Vec<Arc<dyn JobStep>> = vec![Arc::new(step)];
+        self.runner_of(vec![Arc::new(step)])
+    }
+
+    /// Deletes what is expired.
+    pub fn sweep(&self) {
+        let is_own = |step: &Arc<dyn JobStep>| step.kind().name == EXPIRED.name;
+        let runner = self.runner_of(of_the_store().into_iter().filter(is_own).collect());
+        let ran = self.runtime.block_on(async {
+            runner.prepare().await.expect("prepared");
+            runner.run_due().await.expect("runs")
+        });
+        assert_eq!(ran, 1);
+    }
+
+    fn runner_of(&self, steps: Vec<Arc<dyn JobStep>>) -> Runner {
         let settings = RunnerSettings {
             permits: 4,
             poll: Duration::from_secs(60),

@@ -9,6 +9,7 @@ use crate::support::hook::{Hook, HookAnswer};
 use bed::{Bed, MINUTE_MS, NOW_MS, verified};
 use causeway::alerting::episodes::CLEAR_MS;
 use causeway::alerting::kind::UNREACHABLE;
+use causeway::alerting::send::UNLISTED_MS;
 use causeway::alerting::shown;
 use causeway::store::Db;
 use causeway::store::alert_episodes as rows;
@@ -110,11 +111,26 @@ fn a_server_that_has_just_begun_ends_nothing_that_another_may_see() {
     bed.passes(CLEAR_MS);
     bed.look_since(since_ms);
     assert_eq!(bed.count("alert_episode WHERE ended_ms IS NULL"), 0);
-    bed.passes(91 * 24 * 60 * MINUTE_MS);
+}
+
+#[test]
+fn what_ended_long_ago_goes_also_when_nothing_is_raised_any_more() {
+    let hook = Hook::that(&[]);
+    let bed = Bed::with(&[("oncall", hook.url.as_str(), "")]);
     bed.fails("a");
     bed.look();
-    assert_eq!(bed.count("alert_episode"), 1, "what ended long ago goes");
-    assert_eq!(bed.count("alert_delivery"), 1);
+    bed.passes(91 * 24 * 60 * MINUTE_MS);
+    bed.sweep();
+    assert_eq!(bed.count("alert_episode WHERE ended_ms IS NULL"), 1, "it has not ended");
+    bed.all_are_well();
+    bed.look();
+    assert_eq!(bed.count("alert_episode WHERE ended_ms IS NULL"), 0);
+    bed.passes(89 * 24 * 60 * MINUTE_MS);
+    bed.sweep();
+    assert_eq!((bed.count("alert_episode"), bed.count("alert_delivery")), (1, 2));
+    bed.passes(2 * 24 * 60 * MINUTE_MS);
+    bed.sweep();
+    assert_eq!((bed.count("alert_episode"), bed.count("alert_delivery")), (0, 0));
 }
 
 #[test]
@@ -336,15 +352,33 @@ fn what_waits_for_a_receiver_that_is_not_listed_any_more_is_dropped() {
     bed.list(&[("stays", stays.url.as_str(), "")]);
     bed.send();
     assert_eq!((gone.got().len(), stays.got().len()), (0, 1));
-    assert_eq!(
-        bed.count("alert_delivery WHERE state = 'dropped' AND receiver = 'gone'"),
-        1
-    );
+    let of_it =
+        |bed: &Bed, state: &str| bed.count(&format!("alert_delivery WHERE state = '{state}' AND receiver = 'gone'"));
+    assert_eq!(of_it(&bed, "waiting"), 1, "another server may list it");
+    bed.passes(UNLISTED_MS);
+    bed.send();
+    assert_eq!(of_it(&bed, "dropped"), 1);
     bed.all_are_well();
     bed.passes(CLEAR_MS);
     bed.look();
     bed.send();
     assert_eq!((gone.got().len(), stays.got().len(), bed.count("job")), (0, 2, 0));
+}
+
+#[test]
+fn a_server_that_does_not_list_a_receiver_yet_leaves_it_to_those_that_do() {
+    let (new, old) = (Hook::that(&[]), Hook::that(&[]));
+    let both = [("new", new.url.as_str(), ""), ("old", old.url.as_str(), "")];
+    let mut bed = Bed::with(&both);
+    bed.fails("a");
+    bed.look();
+    bed.list(&both[1..]);
+    bed.send();
+    assert_eq!((new.got().len(), old.got().len()), (0, 1));
+    bed.list(&both);
+    bed.passes(MINUTE_MS);
+    bed.send();
+    assert_eq!((new.got().len(), old.got().len(), bed.count("job")), (1, 1, 0));
 }
 
 #[test]
