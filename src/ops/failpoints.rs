@@ -7,6 +7,7 @@ use crate::exchange::failpoints::{self as of_exchange, OF_JOB};
 use crate::exchange::steps::JUDGE_AGAIN;
 use crate::exchange::watch::WATCH;
 use crate::failpoint::{AFTER, BEFORE, EXIST, SHARED};
+use crate::figures::job::FIGURES;
 use crate::jobs::WorkKind;
 use crate::jobs::sequencer::LEDGER_TREE;
 use crate::jobs::sweeps::{AUTHORIZATIONS, EXPIRED, LEDGER_INDEX, ROSTER};
@@ -52,6 +53,7 @@ fn all(more: &[&'static WorkKind]) -> Vec<String> {
         &JUDGE_AGAIN,
         &RETENTION,
         &ERASE,
+        &FIGURES,
     ];
     let of_kinds = kinds
         .into_iter()

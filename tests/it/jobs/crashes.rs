@@ -342,3 +342,16 @@ fn the_other_side_keeps_what_was_sent_again_after_a_lost_result_once() {
         (1, vec!["x".to_owned()])
     );
 }
+
+#[test]
+fn all_work_that_recurs_has_its_points_in_the_list() {
+    let points = causeway::ops::failpoints::table(true, &[]).points.unwrap_or_default();
+    if points.is_empty() {
+        // An optimised build has no points.
+        return;
+    }
+    for step in background::steps() {
+        let own = format!("{}.claimed", step.kind().name);
+        assert!(points.contains(&own), "{own}");
+    }
+}
