@@ -135,6 +135,24 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        kind: "figures",
+        arrange: |bed| {
+            bed.sql(&format!(
+                "INSERT INTO decision (id, partner_id, correlation_id, request_id, kind, outcome, policy_version, detail, created_ms) \
+                 VALUES ('{}', 'p', 'c', 'r', 'member-match', 'none', 'v', '{{}}', {NOW})",
+                bed.ctx.ids.new_id(NOW - 3_600_000)
+            ));
+        },
+        check: |bed, told| {
+            for grain in ["minute", "hour", "day"] {
+                let total = format!(
+                    "SELECT CAST(SUM(total) AS BIGINT) FROM business_figure WHERE grain = '{grain}' AND partner_id = 'p' AND figure = 'answered'"
+                );
+                assert_eq!(bed.number(&total), 1, "{told}: {grain}");
+            }
+        },
+    },
+    Case {
         kind: "exchange-watch",
         arrange: |bed| {
             bed.sql(
