@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 
 const OBJECTIVES: [&str; 5] = ["business-day", "week", "quarterly", "acknowledgement", "availability"];
 
-/// The text of the policy in force, with this in place of that.
-fn text(payer: &TestPayer, from: &str, to: &str) -> String {
+/// The text of the policy that ships.
+fn shipped(payer: &TestPayer) -> String {
     let shown = payer.json_command(&["policy", "show", "default", "--kind", "slo"]);
-    let text = shown["text"].as_str().expect("a text");
+    shown["text"].as_str().expect("a text").to_owned()
+}
+
+/// The text with this in place of that.
+fn with(text: &str, from: &str, to: &str) -> String {
     let changed = text.replacen(from, to, 1);
     assert_ne!(changed, text, "{from} is not in {text}");
     changed
@@ -51,7 +55,11 @@ async fn what_is_promised_is_shown_and_changed_by_a_policy() {
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     assert!(OBJECTIVES.iter().all(|code| table.contains(code)), "{table}");
 
-    let strict = text(&payer, "week.target_percent = 99\n", "week.target_percent = 99.95\n");
+    let strict = with(
+        &shipped(&payer),
+        "week.target_percent = 99\n",
+        "week.target_percent = 99.95\n",
+    );
     let imported = import(&payer, "strict", &strict);
     assert_eq!(
         imported.status.code(),
@@ -78,6 +86,7 @@ async fn what_is_promised_is_shown_and_changed_by_a_policy() {
 #[test]
 fn a_policy_that_promises_too_much_or_for_no_time_is_refused() {
     let (payer, _) = TestPayer::prepare(1);
+    let ships = shipped(&payer);
     for (from, to, line) in [
         ("week.target_percent = 99\n", "week.target_percent = 100.5\n", "line 4"),
         ("week.target_percent = 99\n", "week.target_percent = 0\n", "line 4"),
@@ -86,7 +95,7 @@ fn a_policy_that_promises_too_much_or_for_no_time_is_refused() {
         ("week.window_days = 28\n", "", "line 0"),
         ("slo 1\n", "slo 1\nweather.target_percent = 50\n", "line 2"),
     ] {
-        let refused = import(&payer, "odd", &text(&payer, from, to));
+        let refused = import(&payer, "odd", &with(&ships, from, to));
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{to}: {said}");
         assert!(said.contains("PO-001") && said.contains(line), "{to}: {said}");
