@@ -46,8 +46,14 @@ pub(super) async fn sign_in(
     let correlation = correlation_of(request);
     let before = visit::handle(request, origin);
     let agent = visit::agent(request);
-    let work = console::redeem(&app.ctx, only(&fields, SECRET), agent, before.as_ref(), &correlation);
-    let Some(begun) = app.ctx.store.reserved().write(work).await? else {
+    let secret = only(&fields, SECRET);
+    let mut begun = None;
+    // Whoever guesses takes no turn among the writes.
+    if console::is_link(&app.ctx, secret).await? {
+        let work = console::redeem(&app.ctx, secret, agent, before.as_ref(), &correlation);
+        begun = app.ctx.store.reserved().write(work).await?;
+    }
+    let Some(begun) = begun else {
         let failure = Failure::new(Fault::TokenInvalid)
             .remedy("A link works once, within a minute. Make a new one on the host with `causeway console link`.");
         let actor = Actor {
