@@ -279,6 +279,34 @@ async fn a_parked_job_is_shown_with_what_to_do_and_replayed_once() {
 }
 
 #[tokio::test]
+async fn a_parked_job_is_seen_behind_more_jobs_than_a_page_has() {
+    let (payer, _) = TestPayer::start(1);
+    let columns = "id, kind, live_key, payload, state, priority, due_ms, lease_epoch, claims, attempts, last_class, parked_at_ms, created_ms, \
+                   updated_ms";
+    // Page by page the list goes by ids, and these come first.
+    payer.execute(&format!(
+        "INSERT INTO job ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+         SELECT '00000000-0000-7000-8000-' || CAST(100000000000 + i AS TEXT), 'of-a-test', 'w' || CAST(i AS TEXT), '', 'waiting', 1, \
+         9000000000000, 0, 0, 0, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), 1, 1 FROM n"
+    ));
+    payer.execute(&format!(
+        "INSERT INTO job ({columns}) VALUES ('{JOB}', 'of-a-test', 'x', '', 'parked', 1, 1, 0, 3, 3, 'no-such-class', 1, 1, 1)"
+    ));
+    let mut person = Person::signed_in(&payer, "operator", "ana").await;
+    let home = person.follow("/console").await.text();
+    assert!(home.contains("Parked: 0 exchanges, 1 jobs"), "{home}");
+    assert!(person.follow("/console/parked").await.text().contains(JOB));
+    let all = person.follow("/console/jobs").await.text();
+    assert!(all.contains("Next page") && !all.contains(JOB));
+    let alone = person.follow("/console/jobs?state=parked").await.text();
+    assert!(alone.contains(JOB) && !alone.contains("Next page"), "{alone}");
+    assert_refused(
+        &person.follow("/console/jobs?state=running").await,
+        Fault::ParameterInvalid,
+    );
+}
+
+#[tokio::test]
 async fn an_exchange_of_another_payer_cannot_be_cancelled_here() {
     let (payer, client) = TestPayer::start(2);
     let token = client.token(ALL_SCOPES).await;
