@@ -334,6 +334,11 @@ async fn a_cookie_counts_only_where_a_person_chose_the_page_and_under_our_own_na
             Fault::RouteUnknown,
         );
     }
+    // Nor does a page of such a site, or a proxy that others reach, get the metrics.
+    for (host, status) in [("evil.example", 401), ("localhost", 200)] {
+        let metrics = person.send("GET", "/metrics", &[("host", host)], String::new()).await;
+        assert_eq!(metrics.status, status, "{host}");
+    }
     for path in ["/console/", "/console/nothing", "/console/exchanges/a/b"] {
         assert_refused(&person.follow(path).await, Fault::RouteUnknown);
     }
