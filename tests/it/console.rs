@@ -317,6 +317,22 @@ async fn a_cookie_counts_only_where_a_person_chose_the_page_and_under_our_own_na
         .send("GET", "/console", &[], String::new())
         .await
         .assert_status(401);
+    // A link from elsewhere, such as a chat, leads on to the same page with what it asked.
+    let elsewhere = from("cross-site", "navigate", "document");
+    let page = person
+        .send(
+            "GET",
+            "/console/exchanges?phase=matched&x=\"<b>",
+            &elsewhere,
+            String::new(),
+        )
+        .await;
+    page.assert_status(401);
+    assert!(
+        page.text().contains("href=\"/console/exchanges?phase=matched&amp;x=") && !page.text().contains("<b>"),
+        "{}",
+        page.text()
+    );
     let typed = from("none", "navigate", "document");
     person
         .send("GET", "/console", &typed, String::new())
