@@ -1,4 +1,5 @@
-//! Which partner got what of a member. All of it are forms, so that neither an id of a Patient nor a member number is in an address.
+//! Which partner got what of a member. The search and each further page are forms, so that neither the id of a Patient nor a member number is in an
+//! address.
 
 use super::desk::{Desk, DeskAsk};
 use super::parts::{Answered, cell, form_token, items, link, mark, reason, shown, table, text, tree};
