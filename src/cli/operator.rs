@@ -143,7 +143,7 @@ fn note(reason: Option<&str>, asker: &CommandAsker) -> Result<OperatorNote, Fail
 }
 
 fn revoke_all(ctx: &Context, name: &str, note: OperatorNote, out: &mut Out) -> Result<(), Failure> {
-    let rows = ctx
+    let (rows, links) = ctx
         .store
         .reserved()
         .write_blocking(operator::revoke_all(ctx, name, HOST, note))?;
@@ -152,9 +152,12 @@ fn revoke_all(ctx: &Context, name: &str, note: OperatorNote, out: &mut Out) -> R
         .map(|row| operator_tokens::item(row, &ctx.clock))
         .collect();
     if out.json {
-        out.value(&json!({ "items": items }));
+        out.value(&json!({ "items": items, "links": links }));
     } else {
-        out.line(&format!("revoked of {name}: {} tokens and sessions", items.len()));
+        let tokens = items.len();
+        out.line(&format!(
+            "revoked of {name}: {tokens} tokens and sessions, {links} unused links"
+        ));
     }
     Ok(())
 }

@@ -61,6 +61,8 @@ impl ServerConfig {
     pub fn ops_origin(&self) -> String {
         match (&self.ops_base_url, &self.ops_tls) {
             (Some(url), _) => url.clone(),
+            // Browsers leave the usual port out.
+            (None, Some(_)) if self.ops_listen.port() == 443 => "https://localhost".to_owned(),
             (None, Some(_)) => format!("https://localhost:{}", self.ops_listen.port()),
             (None, None) => format!("http://{}", self.ops_listen),
         }

@@ -11,7 +11,7 @@ use super::{
 use crate::error::Failure;
 use crate::store::guesses::GuessLimits;
 use crate::store::{Least, RoomLimits, StoreUrl};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use toml::Value;
 
@@ -299,24 +299,33 @@ fn base_url(text: &str) -> Result<String, Failure> {
     Ok(text.to_owned())
 }
 
-/// Scheme, host and port, and nothing after them; plain HTTP for this machine alone.
-fn ops_base_url(text: String) -> Result<String, Failure> {
+/// Scheme, host and port, and nothing after them, as browsers write them in `Host` and `Origin`: in small letters, and without the port that the
+/// scheme has anyway. Plain HTTP for this machine alone.
+fn ops_base_url(mut text: String) -> Result<String, Failure> {
     let name = keys::SERVER_OPS_BASE_URL.name();
-    let (is_plain, host) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-        (Some(host), _) => (false, host),
-        (None, Some(host)) => (true, host),
-        (None, None) => (false, ""),
+    let wrong = || refuse(name, "Write it as https://HOST[:PORT], without a path.");
+    text.make_ascii_lowercase();
+    let (scheme, usual, authority) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(authority), _) => ("https", 443, authority),
+        (None, Some(authority)) => ("http", 80, authority),
+        (None, None) => return Err(wrong()),
     };
-    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
-    if host.is_empty() || !host.bytes().all(safe) {
-        return Err(refuse(name, "Write it as https://HOST[:PORT], without a path."));
+    // The colons of an IPv6 address are in brackets.
+    let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')) {
+        Some((host, port)) => (host, port.parse::<u16>().map_err(|_| wrong())?),
+        None => (authority, usual),
+    };
+    let is_name = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = bracketed.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    if !(is_name || is_address) || port == 0 {
+        return Err(wrong());
     }
-    let is_here = ["localhost", "127.0.0.1", "[::1]"].iter().any(|here| {
-        host.strip_prefix(here)
-            .is_some_and(|port| port.is_empty() || port.starts_with(':'))
-    });
-    match is_plain && !is_here {
-        true => Err(refuse(name, "Write an https:// URL: plain HTTP stays on this machine.")),
-        false => Ok(text),
+    if scheme == "http" && !["localhost", "127.0.0.1", "[::1]"].contains(&host) {
+        return Err(refuse(name, "Write an https:// URL: plain HTTP stays on this machine."));
     }
+    Ok(match port == usual {
+        true => format!("{scheme}://{host}"),
+        false => format!("{scheme}://{host}:{port}"),
+    })
 }

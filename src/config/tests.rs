@@ -73,6 +73,24 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
             "HOST",
         ),
         (
+            "[server]\nops_base_url = 'https://ops.example:99999'",
+            none,
+            "server.ops_base_url",
+            "PORT",
+        ),
+        (
+            "[server]\nops_base_url = 'https://ops.example:9443:1'",
+            none,
+            "server.ops_base_url",
+            "PORT",
+        ),
+        (
+            "[server]\nops_base_url = 'https://[::1'",
+            none,
+            "server.ops_base_url",
+            "HOST",
+        ),
+        (
             "[server]\nops_base_url = 'ops.example'",
             none,
             "server.ops_base_url",
@@ -293,6 +311,17 @@ fn the_operations_side_has_the_name_by_which_people_reach_it() {
     assert_eq!(of(behind_a_proxy), "https://ops.example");
     let plain = "[server]\nops_base_url = 'http://localhost:9443'";
     assert_eq!(of(plain), "http://localhost:9443");
+    // As browsers write it: otherwise no request would have the host that the console answers under.
+    for (written, shown) in [
+        ("https://Ops.Example:443", "https://ops.example"),
+        ("HTTPS://ops.example:0443", "https://ops.example"),
+        ("http://localhost:80", "http://localhost"),
+        ("https://[::1]:9443", "https://[::1]:9443"),
+        ("https://[::1]", "https://[::1]"),
+    ] {
+        assert_eq!(of(&format!("[server]\nops_base_url = '{written}'")), shown);
+    }
+    assert_eq!(of(&format!("{tls}ops_listen = '127.0.0.1:443'")), "https://localhost");
 }
 
 #[test]

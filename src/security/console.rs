@@ -3,7 +3,7 @@
 //! A link is a secret of 128 bits that works once, within a minute, for the person and the roles that it was made for. What it begins is an operator's
 //! token that only a cookie can show: it is listed and revoked as any token, and no bearer token has its hash. Only hashes are stored.
 
-use super::operator::{Operator, Roles, demand_name, token_id};
+use super::operator::{Operator, Roles, demand_name, link_object, token_id};
 use crate::audit::{Action, LedgerEvent, Object, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::Failure;
@@ -74,10 +74,7 @@ pub fn make_link(ctx: &Context, roles: &Roles, name: &str, by: &OperatorNote) ->
         Operator::actor(&roles.text()),
         Correlation::internal(ctx.ids.new_id(now_ms)),
     );
-    entry.object = Some(Object {
-        kind: "console-link",
-        id: token_id(&hash),
-    });
+    entry.object = Some(link_object(&hash));
     entry.note = Some(OperatorNote {
         operator: format!("{}/{name}", by.operator),
         reason: by.reason.clone(),
@@ -93,8 +90,20 @@ pub fn make_link(ctx: &Context, roles: &Roles, name: &str, by: &OperatorNote) ->
     })
 }
 
+/// Whether `secret` is that of a link which nobody has used. It changes nothing: whoever has no link makes the store write nothing.
+///
+/// # Errors
+/// Those of the store.
+pub async fn is_link(ctx: &Context, secret: &str) -> Result<bool, Failure> {
+    if secret.len() > SECRET_BYTES {
+        return Ok(false);
+    }
+    let hash = link_hash(secret);
+    ctx.store.read(move |db| console::has_link(db, &hash)).await
+}
+
 /// The write that takes a link and begins a session of this browser (`agent`, as it names itself) with a handle that is new; `None` for a
-/// link that was used, is too late, or never was. The session `before` of the same browser ends.
+/// link that was used, is too late, or never was. The session `before` of the same browser ends, and the ledger says so.
 pub fn redeem(
     ctx: &Context,
     secret: &str,
@@ -107,7 +116,7 @@ pub fn redeem(
     let (hash, agent) = (session_hash(&handle), sha256(agent.as_bytes()));
     let before = before.map(session_hash);
     let (at_us, lasting_ms) = (ctx.clock.now_us(), ctx.clock.lasting_ms());
-    let id = ctx.ids.new_id(at_us / 1000);
+    let [before_id, id] = [(); 2].map(|()| ctx.ids.new_id(at_us / 1000));
     let correlation = correlation.clone();
     move |db| {
         let taken = match is_possible {
@@ -122,7 +131,7 @@ pub fn redeem(
             return Ok(None);
         }
         if let Some(before) = &before {
-            end(db, before)?;
+            end_before(db, before, (&before_id, at_us), &correlation)?;
         }
         let ends_ms = lasting_ms + SESSION_MS;
         operator_tokens::insert(db, &hash, (&row.role, &row.name), lasting_ms, ends_ms)?;
@@ -188,6 +197,21 @@ pub fn sign_out(
         end(db, &token)?;
         ledger::append(db, &entry, &id, at_us)
     }
+}
+
+/// Ends the session that a browser had before, and says so in the ledger where there was one.
+fn end_before(
+    db: &mut Db,
+    hash: &[u8; 32],
+    (id, at_us): (&str, i64),
+    correlation: &Correlation,
+) -> Result<(), Failure> {
+    let was = operator_tokens::find(db, hash)?;
+    end(db, hash)?;
+    let Some((role, _, name)) = was else { return Ok(()) };
+    let name = name.unwrap_or_default();
+    let entry = entry(Action::OperatorTokenRevoked, &role, &name, hash, correlation);
+    ledger::append(db, &entry, id, at_us)
 }
 
 fn end(db: &mut Db, hash: &[u8; 32]) -> Result<(), Failure> {

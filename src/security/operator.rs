@@ -157,6 +157,14 @@ fn object(id: String) -> Object {
     }
 }
 
+/// The link to the console with this hash, as what an entry is about.
+pub(super) fn link_object(hash: &[u8]) -> Object {
+    Object {
+        kind: "console-link",
+        id: token_id(hash),
+    }
+}
+
 /// Makes a token of `roles` for `name` that is valid for `life_ms`. Blocks the thread.
 ///
 /// # Errors
@@ -243,7 +251,7 @@ pub fn revoke(
 }
 
 /// The write that revokes every token and every session of the console of this name, takes back its links that were not used, and says so in
-/// the ledger, with whoever did it and why; it gives the rows that were. Run it as [`revoke`].
+/// the ledger of each of them, with whoever did it and why; it gives the rows that were, and how many links. Run it as [`revoke`].
 ///
 /// # Errors
 /// [`Fault::OperatorTokenUnknown`] when nothing of this name lets anybody in; those of the store.
@@ -252,29 +260,30 @@ pub fn revoke_all(
     name: &str,
     role: &str,
     note: OperatorNote,
-) -> impl FnMut(&mut Db) -> Result<Vec<OperatorTokenRow>, Failure> + Send + 'static {
+) -> impl FnMut(&mut Db) -> Result<(Vec<OperatorTokenRow>, usize), Failure> + Send + 'static {
     let (at_us, lasting_ms) = (ctx.clock.now_us(), ctx.clock.lasting_ms());
     let correlation = Correlation::internal(ctx.ids.new_id(at_us / 1000));
     let actor = Operator::actor(role);
     let (ctx, name) = (ctx.clone(), name.to_owned());
     move |db| {
-        let links = console::delete_links_of(db, &name)?;
-        let current = operator_tokens::current(db, lasting_ms)?;
-        let rows: Vec<OperatorTokenRow> = current
-            .into_iter()
-            .filter(|row| row.name.as_deref() == Some(name.as_str()))
-            .collect();
-        if rows.is_empty() && links == 0 {
+        // Links first: one that is used meanwhile has become a session, which is found after it.
+        let links = console::take_links_of(db, &name, lasting_ms)?;
+        let rows = operator_tokens::current_of(db, &name, lasting_ms)?;
+        if rows.is_empty() && links.is_empty() {
             return Err(Fault::OperatorTokenUnknown.into());
         }
+        let mut gone: Vec<Object> = links.iter().map(|hash| link_object(hash)).collect();
         for row in &rows {
             operator_tokens::delete(db, &row.hash)?;
+            gone.push(object(token_id(&row.hash)));
+        }
+        for one in gone {
             let mut entry = LedgerEvent::new(Action::OperatorTokenRevoked, actor.clone(), correlation.clone());
-            entry.object = Some(object(token_id(&row.hash)));
+            entry.object = Some(one);
             entry.note = Some(note.clone());
             ledger::append(db, &entry, &ctx.ids.new_id(at_us / 1000), at_us)?;
         }
-        Ok(rows)
+        Ok((rows, links.len()))
     }
 }
 

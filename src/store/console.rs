@@ -79,12 +79,38 @@ pub fn take_link(db: &mut Db, hash: &[u8]) -> Result<Option<ConsoleLinkRow>, Fai
     }))
 }
 
-/// Deletes the links of this name that were not used; returns how many.
+/// Whether there is a link of this hash, whenever it ends. It stays where it is.
 ///
 /// # Errors
 /// Those of the database.
-pub fn delete_links_of(db: &mut Db, name: &str) -> Result<usize, Failure> {
-    Ok(diesel::delete(console_link::table.filter(console_link::name.eq(name))).execute(db)?)
+pub fn has_link(db: &mut Db, hash: &[u8]) -> Result<bool, Failure> {
+    let found: Option<i64> = console_link::table
+        .find(hash)
+        .select(console_link::expires_ms)
+        .first(db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Takes the links of this name away that end after `lasting_ms`; returns their hashes. One that somebody uses at the same time is not among
+/// them: what it began is there instead.
+///
+/// # Errors
+/// Those of the database.
+pub fn take_links_of(db: &mut Db, name: &str, lasting_ms: i64) -> Result<Vec<Vec<u8>>, Failure> {
+    let hashes: Vec<Vec<u8>> = console_link::table
+        .filter(console_link::name.eq(name))
+        .filter(console_link::expires_ms.gt(lasting_ms))
+        .order(console_link::hash.asc())
+        .select(console_link::hash)
+        .load(db)?;
+    let mut taken = Vec::new();
+    for hash in hashes {
+        if diesel::delete(console_link::table.find(hash.as_slice())).execute(db)? == 1 {
+            taken.push(hash);
+        }
+    }
+    Ok(taken)
 }
 
 /// Adds a session of this browser.

@@ -90,6 +90,25 @@ pub fn current(db: &mut Db, lasting_ms: i64) -> Result<Vec<OperatorTokenRow>, Fa
         .load(db)?)
 }
 
+/// The tokens of this name that end after `lasting_ms`, the oldest first: all of them, since a right that is left out would go on.
+///
+/// # Errors
+/// Those of the database.
+pub fn current_of(db: &mut Db, name: &str, lasting_ms: i64) -> Result<Vec<OperatorTokenRow>, Failure> {
+    Ok(operator_token::table
+        .filter(operator_token::expires_ms.gt(lasting_ms))
+        .filter(operator_token::name.eq(name))
+        .order((operator_token::created_ms, operator_token::hash))
+        .select((
+            operator_token::hash,
+            operator_token::role,
+            operator_token::created_ms,
+            operator_token::expires_ms,
+            operator_token::name,
+        ))
+        .load(db)?)
+}
+
 /// Tokens that are read at once; more than people make in the seven days that one lives.
 const MOST: i64 = 10_000;
 

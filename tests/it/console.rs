@@ -193,11 +193,20 @@ async fn a_session_ends_by_signing_out_by_time_and_with_its_operator() {
     let unused = link(&payer, "operator", "carl");
     let revoked = payer.json_command(&["operator", "revoke", "--name", "carl", "--reason", "left the team"]);
     assert_eq!(revoked["items"].as_array().map(Vec::len), Some(1), "{revoked}");
+    assert_eq!(revoked["links"], 1, "{revoked}");
     gone.follow("/console").await.assert_status(401);
     assert_refused(&gone.sign_in(&unused).await, Fault::TokenInvalid);
     stays.follow("/console").await.assert_status(200);
     let nobody = payer.command(&["operator", "revoke", "--name", "carl"]);
     assert_eq!(nobody.status.code(), Some(1), "nothing of carl lets anybody in");
+    // Somebody who has nothing but a link loses it, and that is an entry of its own.
+    let revocations = "ledger_entry WHERE action = 'operator.token-revoked'";
+    let before = payer.count(revocations);
+    let only_link = link(&payer, "operator", "emil");
+    let revoked = payer.json_command(&["operator", "revoke", "--name", "emil"]);
+    assert_eq!((&revoked["items"], &revoked["links"]), (&json!([]), &json!(1)));
+    assert_eq!(payer.count(revocations), before + 1, "the link that was taken back");
+    assert_refused(&gone.sign_in(&only_link).await, Fault::TokenInvalid);
 }
 
 #[tokio::test]
@@ -222,6 +231,8 @@ async fn a_session_is_new_at_each_sign_in_and_of_one_browser() {
     person.sign_in(&link(&payer, "support", "ana")).await.assert_status(303);
     other.follow("/console").await.assert_status(401);
     assert_eq!(payer.count("console_session"), 1, "the session before ended");
+    let ended = "ledger_entry e JOIN operator_note n ON n.entry_id = e.id WHERE e.action = 'operator.token-revoked' AND n.operator = 'ana'";
+    assert_eq!(payer.count(ended), 1, "the end of the session before is on record");
     // The name of the cookie over TLS does not count here, and a cookie that is there twice is none.
     let (name, value) = person.cookie.clone().expect("a cookie");
     person.cookie = Some(("__Host-causeway-console".to_owned(), value.clone()));
@@ -306,6 +317,22 @@ async fn a_cookie_counts_only_where_a_person_chose_the_page_and_under_our_own_na
         .send("GET", "/console", &[], String::new())
         .await
         .assert_status(401);
+    // A link from elsewhere, such as a chat, leads on to the same page with what it asked.
+    let elsewhere = from("cross-site", "navigate", "document");
+    let page = person
+        .send(
+            "GET",
+            "/console/exchanges?phase=matched&x=\"<b>",
+            &elsewhere,
+            String::new(),
+        )
+        .await;
+    page.assert_status(401);
+    assert!(
+        page.text().contains("href=\"/console/exchanges?phase=matched&amp;x=") && !page.text().contains("<b>"),
+        "{}",
+        page.text()
+    );
     let typed = from("none", "navigate", "document");
     person
         .send("GET", "/console", &typed, String::new())
@@ -322,6 +349,11 @@ async fn a_cookie_counts_only_where_a_person_chose_the_page_and_under_our_own_na
             &person.send("GET", "/console", &headers, String::new()).await,
             Fault::RouteUnknown,
         );
+    }
+    // Nor does a page of such a site, or a proxy that others reach, get the metrics.
+    for (host, status) in [("evil.example", 401), ("localhost", 200)] {
+        let metrics = person.send("GET", "/metrics", &[("host", host)], String::new()).await;
+        assert_eq!(metrics.status, status, "{host}");
     }
     for path in ["/console/", "/console/nothing", "/console/exchanges/a/b"] {
         assert_refused(&person.follow(path).await, Fault::RouteUnknown);

@@ -20,7 +20,7 @@ async fn each_role_is_led_to_its_pages_and_refused_elsewhere() {
     scene
         .payer
         .execute("UPDATE partner SET name = '<script>alert(1)</script>'");
-    let pages: [(&str, &[&str]); 8] = [
+    let pages: [(&str, &[&str]); 11] = [
         ("/console", &["support", "operator", "reviewer", "auditor", "admin"]),
         (
             "/console/find",
@@ -31,6 +31,12 @@ async fn each_role_is_led_to_its_pages_and_refused_elsewhere() {
         ("/console/jobs", &["operator"]),
         ("/console/alerts", &["operator"]),
         ("/console/reviews", &["support", "operator", "reviewer", "auditor"]),
+        ("/console/partners", &["admin"]),
+        (
+            "/console/disclosures",
+            &["support", "operator", "reviewer", "auditor", "admin"],
+        ),
+        ("/console/ledger", &["auditor"]),
         (
             "/console/runbook/SV-002",
             &["support", "operator", "reviewer", "auditor", "admin"],
@@ -148,6 +154,80 @@ async fn something_is_found_by_an_id_or_a_member_number_and_the_look_is_an_entry
         .follow("/console/exchanges?partner=&phase=matched&direction=inbound")
         .await;
     assert!(narrowed.text().contains(decision), "{}", narrowed.text());
+}
+
+#[tokio::test]
+async fn an_auditor_finds_who_got_what_of_a_member_and_who_looked() {
+    let scene = Scene::start().await;
+    let token = scene.client.token(ALL_SCOPES).await;
+    let read = scene.client.get(&token, &format!("Patient/{}", scene.patient)).await;
+    read.assert_status(200);
+    let number = scene.payer.member(0).member_number;
+    let (path, number) = ("/console/disclosures", number.as_str());
+    let mut auditor = Person::signed_in(&scene.payer, "auditor", "carl").await;
+    let form = auditor.follow(path).await.text();
+    assert!(form.contains("name=\"member_number\""), "{form}");
+    let both = [
+        ("member", scene.patient.as_str()),
+        ("member_number", number),
+        ("reason", WHY),
+    ];
+    let stranger = [("member_number", number), ("partner", "nobody"), ("reason", WHY)];
+    let bad: [(&[(&str, &str)], Fault); 5] = [
+        (&[("member_number", number), ("reason", " ")], Fault::ParameterInvalid),
+        (&both, Fault::ParameterInvalid),
+        (&[("reason", WHY)], Fault::ParameterInvalid),
+        (&[("member_number", "M000"), ("reason", WHY)], Fault::MemberUnknown),
+        (&stranger, Fault::PartnerUnknown),
+    ];
+    for (fields, fault) in bad {
+        assert_refused(&auditor.act(path, fields).await, fault);
+    }
+    let noted = format!(
+        "ledger_entry e JOIN operator_note n ON n.entry_id = e.id WHERE e.action = 'operator.viewed' AND n.operator = 'carl' AND n.reason = '{WHY}'"
+    );
+    assert_eq!(scene.payer.count(&noted), 0);
+    let found = auditor
+        .act(
+            path,
+            &[("member_number", number), ("partner", "new-payer"), ("reason", WHY)],
+        )
+        .await;
+    found.assert_status(200);
+    let text = found.text();
+    let decision = scene.payer.json_command(&["grant", "list"])[0]["decision_id"].clone();
+    let decision = decision.as_str().expect("an id");
+    assert!(text.contains(&format!("/console/exchanges/{decision}")), "{text}");
+    assert!(text.contains(&format!("Patient/{}", scene.patient)), "{text}");
+    assert!(!text.contains(number) && !text.contains("<b>"), "{text}");
+    assert_eq!(scene.payer.count(&noted), 1, "the look and why");
+    let by_id = [("member", scene.patient.as_str()), ("reason", WHY)];
+    auditor.act(path, &by_id).await.assert_status(200);
+    assert!(!scene.payer.log().contains(number));
+
+    let ledger = auditor.follow("/console/ledger").await.text();
+    for part in [
+        "operator.viewed",
+        "carl",
+        "case 7: &lt;b&gt;a complaint&lt;/b&gt;",
+        "disclosure.begun",
+    ] {
+        assert!(ledger.contains(part), "{part}: {ledger}");
+    }
+    assert!(!ledger.contains(&scene.patient) && !ledger.contains("<b>"), "{ledger}");
+    assert_refused(
+        &auditor.follow("/console/ledger?correlation=x").await,
+        Fault::ParameterUnknown,
+    );
+    let mut support = Person::signed_in(&scene.payer, "support", "bo").await;
+    assert!(support.follow(path).await.text().contains("for the role auditor"));
+    assert_refused(&support.act(path, &by_id).await, Fault::RoleMissing);
+    let mut admin = Person::signed_in(&scene.payer, "admin", "dora").await;
+    let partners = admin.follow("/console/partners").await.text();
+    assert!(
+        partners.contains("<code>new-payer</code>") && !partners.contains("exchanges?partner="),
+        "{partners}"
+    );
 }
 
 #[tokio::test]
@@ -274,6 +354,34 @@ async fn a_parked_job_is_shown_with_what_to_do_and_replayed_once() {
     assert_refused(&person.act(&exchange, &cancel).await, Fault::ExchangeUnknown);
     assert_refused(
         &person.act(&exchange, &[("act", "retract"), ("reason", "x")]).await,
+        Fault::ParameterInvalid,
+    );
+}
+
+#[tokio::test]
+async fn a_parked_job_is_seen_behind_more_jobs_than_a_page_has() {
+    let (payer, _) = TestPayer::start(1);
+    let columns = "id, kind, live_key, payload, state, priority, due_ms, lease_epoch, claims, attempts, last_class, parked_at_ms, created_ms, \
+                   updated_ms";
+    // Page by page the list goes by ids, and these come first.
+    payer.execute(&format!(
+        "INSERT INTO job ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+         SELECT '00000000-0000-7000-8000-' || CAST(100000000000 + i AS TEXT), 'of-a-test', 'w' || CAST(i AS TEXT), '', 'waiting', 1, \
+         9000000000000, 0, 0, 0, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), 1, 1 FROM n"
+    ));
+    payer.execute(&format!(
+        "INSERT INTO job ({columns}) VALUES ('{JOB}', 'of-a-test', 'x', '', 'parked', 1, 1, 0, 3, 3, 'no-such-class', 1, 1, 1)"
+    ));
+    let mut person = Person::signed_in(&payer, "operator", "ana").await;
+    let home = person.follow("/console").await.text();
+    assert!(home.contains("Parked: 0 exchanges, 1 jobs"), "{home}");
+    assert!(person.follow("/console/parked").await.text().contains(JOB));
+    let all = person.follow("/console/jobs").await.text();
+    assert!(all.contains("Next page") && !all.contains(JOB));
+    let alone = person.follow("/console/jobs?state=parked").await.text();
+    assert!(alone.contains(JOB) && !alone.contains("Next page"), "{alone}");
+    assert_refused(
+        &person.follow("/console/jobs?state=running").await,
         Fault::ParameterInvalid,
     );
 }

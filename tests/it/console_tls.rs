@@ -80,6 +80,16 @@ async fn over_tls_the_cookie_is_of_this_host_alone_and_plain_http_gets_nothing()
         &by_address.sign_in(&link(&payer, "auditor", "bo")).await,
         Fault::RouteUnknown,
     );
+    // Whoever connects and says nothing keeps nobody waiting.
+    let connect = |_| std::net::TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
+    let silent: Vec<std::net::TcpStream> = (0..20).map(connect).collect();
+    let other = Person::at(&payer, &base);
+    assert_eq!(other.tries("/live").await, Some(200), "{} are silent", silent.len());
+    assert_eq!(
+        other.tries("/metrics").await,
+        Some(200),
+        "on this machine without a token"
+    );
     let plain = Person::at(&payer, &format!("http://127.0.0.1:{port}"))
         .tries("/live")
         .await;

@@ -1,5 +1,6 @@
 //! `/live`, `/ready` and `/metrics`. None of them shows a version, a partner or a member.
 
+use super::own_host;
 use super::ring::refusal;
 use crate::audit::ledger;
 use crate::error::Failure;
@@ -12,6 +13,7 @@ use crate::store::{DiskRoom, readiness};
 use crate::telemetry::{exposition, metrics as families, process, signs};
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -69,7 +71,7 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
     }
 }
 
-/// `GET /metrics` for whoever is on this machine, and beyond it for the holder of a token of any role.
+/// `GET /metrics` for whoever is on this machine and asks under its own name, and otherwise for the holder of a token of any role.
 pub async fn metrics_text(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     match may_scrape(&request, &app).await {
         Ok(()) => figures(app).await,
@@ -78,11 +80,18 @@ pub async fn metrics_text(request: HttpRequest, app: web::Data<App>) -> HttpResp
 }
 
 async fn may_scrape(request: &HttpRequest, app: &App) -> Result<(), Failure> {
-    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    if app.config.server.ops_listen.ip().is_loopback() || peer.is_some_and(|peer| peer.is_loopback()) {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    if is_here(app.config.server.ops_listen.ip(), peer, &own_host::authority(request)) {
         return Ok(());
     }
     app.authority.operator(&app.ctx, bearer(request)?).await.map(drop)
+}
+
+/// Whether somebody on this machine asks under its own name. A proxy that others reach asks under another, and so does a page of a site whose name
+/// leads here (DNS rebinding).
+fn is_here(listen: IpAddr, peer: Option<IpAddr>, authority: &str) -> bool {
+    let is_near = listen.is_loopback() || peer.is_some_and(|peer| peer.to_canonical().is_loopback());
+    is_near && own_host::is_of_this_machine(authority)
 }
 
 /// The figures in the Prometheus text format. Without a store the store's size is left out.
@@ -117,4 +126,27 @@ async fn figures(app: web::Data<App>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_need_no_token_on_this_machine_under_its_own_name_alone() {
+        for (listen, peer, authority, wanted) in [
+            ("127.0.0.1", Some("127.0.0.1"), "127.0.0.1:9443", true),
+            ("::1", None, "localhost", true),
+            ("0.0.0.0", Some("127.0.0.1"), "localhost:9443", true),
+            ("::", Some("::ffff:127.0.0.1"), "[::1]:9443", true),
+            ("127.0.0.1", Some("127.0.0.1"), "ops.example", false),
+            ("127.0.0.1", Some("127.0.0.1"), "", false),
+            ("0.0.0.0", Some("10.0.0.7"), "localhost:9443", false),
+            ("0.0.0.0", None, "localhost:9443", false),
+        ] {
+            let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+            let found = is_here(address(listen), peer.map(address), authority);
+            assert_eq!(found, wanted, "{listen} {peer:?} {authority}");
+        }
+    }
 }

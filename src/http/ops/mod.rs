@@ -12,6 +12,7 @@ mod figure_routes;
 mod health;
 mod jobs;
 mod listen;
+mod own_host;
 mod packets;
 mod pages;
 mod policy_acts;

@@ -74,8 +74,16 @@ pub(super) async fn slo(asked: &OpsRequest) -> Result<JsonBody, Failure> {
 /// `GET /ops/v1/jobs`.
 pub(super) async fn jobs(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let (cursor, now_ms) = (asked.query.id("cursor")?, asked.app.ctx.clock.now_ms());
+    let is_parked = match asked.query.text("state").as_deref() {
+        None => false,
+        Some("parked") => true,
+        Some(_) => {
+            let remedy = "Give the state parked, or none.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("state").remedy(remedy));
+        }
+    };
     let page = asked
-        .read(move |db| jobs::list(db, false, cursor.as_deref(), now_ms))
+        .read(move |db| jobs::list(db, is_parked, cursor.as_deref(), now_ms))
         .await?;
     pages::list(asked, page)
 }

@@ -255,8 +255,8 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "/ops/v1/jobs",
             Jobs,
             OPERATOR,
-            &[CURSOR],
-            "Background work that waits, runs or is parked",
+            &["state", CURSOR],
+            "Background work that waits, runs or is parked; with `state=parked` what is parked alone",
         ),
         act(
             "/ops/v1/jobs/{id}/replay",

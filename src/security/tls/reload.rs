@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime};
 
 /// How often the files are checked for changes.
 const LOOK: Duration = Duration::from_millis(500);
+/// The key of the configuration under which the operations side has its certificate.
+const OF_OPERATIONS: &str = "server.ops_certificate";
 
 /// Most certificates that a client may send besides its own. Each may cost several signature checks, before anything is known of the client.
 const INTERMEDIATES_MAX: usize = 4;
@@ -114,7 +116,7 @@ impl ServerTls {
         ServerTls::reading(files, false).map_err(|failure| {
             let remedy = failure.remedy_text().to_owned();
             Failure::new(Fault::ConfigInvalid)
-                .at("server.ops_certificate")
+                .at(OF_OPERATIONS)
                 .remedy(remedy)
                 .because(failure)
         })
@@ -210,8 +212,21 @@ impl ServerTls {
             None => Ok(()),
         };
         let failures: Vec<Failure> = [identity, verifier].into_iter().filter_map(Result::err).collect();
-        failures.iter().for_each(kept);
+        failures.iter().for_each(|failure| self.kept(failure));
         failures.is_empty()
+    }
+
+    fn kept(&self, failure: &Failure) {
+        let at = match self.0.tells {
+            true => failure.expressions().join(", "),
+            false => OF_OPERATIONS.to_owned(),
+        };
+        tracing::error!(
+            fault = failure.fault().code(),
+            at = at.as_str(),
+            cause = failure.cause().map(tracing::field::display),
+            "a changed TLS file cannot be used; the former content stays in force"
+        );
     }
 
     /// Checks the files regularly until the task is aborted.
@@ -223,15 +238,6 @@ impl ServerTls {
             let _ = tokio::task::spawn_blocking(move || this.reload_if_changed()).await;
         }
     }
-}
-
-fn kept(failure: &Failure) {
-    tracing::error!(
-        fault = failure.fault().code(),
-        at = ?failure.expressions(),
-        cause = failure.cause().map(tracing::field::display),
-        "a changed TLS file cannot be used; the former content stays in force"
-    );
 }
 
 fn refuse(name: &str, path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {

@@ -46,8 +46,14 @@ pub(super) async fn sign_in(
     let correlation = correlation_of(request);
     let before = visit::handle(request, origin);
     let agent = visit::agent(request);
-    let work = console::redeem(&app.ctx, only(&fields, SECRET), agent, before.as_ref(), &correlation);
-    let Some(begun) = app.ctx.store.reserved().write(work).await? else {
+    let secret = only(&fields, SECRET);
+    let mut begun = None;
+    // Whoever guesses takes no turn among the writes.
+    if console::is_link(&app.ctx, secret).await? {
+        let work = console::redeem(&app.ctx, secret, agent, before.as_ref(), &correlation);
+        begun = app.ctx.store.reserved().write(work).await?;
+    }
+    let Some(begun) = begun else {
         let failure = Failure::new(Fault::TokenInvalid)
             .remedy("A link works once, within a minute. Make a new one on the host with `causeway console link`.");
         let actor = Actor {
@@ -95,6 +101,7 @@ pub(super) async fn sign_out(desk: &Desk, request: &HttpRequest, origin: &str) -
 /// The page for a browser that is not signed in. It leads to the same page again: a browser sends no cookie with a link from another site.
 pub(super) fn needed(request: &HttpRequest) -> HttpResponse {
     let is_page = request.method() != actix_web::http::Method::POST;
+    let same = request.uri().path_and_query().map_or(HOME, |same| same.as_str());
     let body = html! {
         h1 { "You are not signed in" }
         p { "Sign in by a link that whoever runs this server makes for you:" }
@@ -103,7 +110,7 @@ pub(super) fn needed(request: &HttpRequest) -> HttpResponse {
             " hours after it began." }
         @if is_page {
             p { "If you are signed in and came by a link from elsewhere, "
-                a href=(request.path()) { "open this page again" } "." }
+                a href=(same) { "open this page again" } "." }
         }
     };
     HttpResponse::Unauthorized()

@@ -38,6 +38,9 @@ const PAGES: &[(&str, &str, Option<OpsCall>)] = &[
     ("/console/jobs", "Jobs", Some(OpsCall::Jobs)),
     ("/console/alerts", "Alerts", Some(OpsCall::Alerts)),
     ("/console/reviews", "Reviews", Some(OpsCall::Reviews)),
+    ("/console/partners", "Partners", Some(OpsCall::Partners)),
+    ("/console/disclosures", "Disclosures", Some(OpsCall::DisclosuresSearch)),
+    ("/console/ledger", "Ledger", Some(OpsCall::Ledger)),
 ];
 
 /// A page. `desk`: whoever is signed in.

@@ -5,12 +5,15 @@
 
 mod alerts;
 mod desk;
+mod disclosures;
+mod entries;
 mod entry;
 mod exchange;
 mod find;
 mod frame;
 mod overview;
 mod parked;
+mod partners;
 mod parts;
 mod reviews;
 mod table;
@@ -115,6 +118,10 @@ async fn page(page: ConsolePage, desk: &Desk) -> Result<Answered, Failure> {
         ConsolePage::Review => reviews::one(desk).await,
         ConsolePage::ReviewShow => reviews::show(desk).await,
         ConsolePage::ReviewDecide => reviews::decide(desk).await,
+        ConsolePage::Partners => partners::list(desk).await,
+        ConsolePage::DisclosuresForm => Ok(disclosures::form(desk)),
+        ConsolePage::Disclosures => disclosures::found(desk).await,
+        ConsolePage::Ledger => entries::list(desk).await,
         ConsolePage::Runbook => alerts::runbook(desk).await,
         // They are answered before anybody is looked for.
         ConsolePage::Link | ConsolePage::SignIn | ConsolePage::SignOut => Err(Fault::Internal.into()),

@@ -1,7 +1,7 @@
 //! The overview: what is raised, what is parked, and what waits for a person, as far as the roles of the session go.
 
 use super::desk::{Desk, DeskAsk};
-use super::parts::{Answered, cell, items, link, mark, runbook, shown, since, table, text};
+use super::parts::{Answered, cell, count, items, link, mark, runbook, shown, since, table, text};
 use super::{alerts, parked, reviews};
 use crate::error::Failure;
 use crate::http::ops::table::OpsCall;
@@ -34,7 +34,7 @@ pub(super) async fn home(desk: &Desk) -> Result<Answered, Failure> {
                 (alerts::rows(raised))
             }
         }
-        @if let Some((exchanges, jobs)) = &stands { (parked_few(exchanges, jobs.len(), desk.now_ms())) }
+        @if let Some((exchanges, jobs)) = &stands { (parked_few(exchanges, jobs, desk.now_ms())) }
         @if let Some(waits) = &waits { (reviews_few(waits)) }
         @if raised.is_none() && stands.is_none() && waits.is_none() {
             p { "None of your roles (" (desk.roles()) ") has a list here." }
@@ -43,7 +43,7 @@ pub(super) async fn home(desk: &Desk) -> Result<Answered, Failure> {
     Ok(shown("Overview", body))
 }
 
-fn parked_few(exchanges: &[Value], jobs: usize, now_ms: i64) -> Markup {
+fn parked_few(exchanges: &Value, jobs: &Value, now_ms: i64) -> Markup {
     let row = |one: &Value| {
         vec![
             link("exchanges", text(one, "id")),
@@ -53,11 +53,11 @@ fn parked_few(exchanges: &[Value], jobs: usize, now_ms: i64) -> Markup {
             since(text(one, "parked_at"), now_ms),
         ]
     };
-    let rows: Vec<Vec<Markup>> = exchanges.iter().take(FEW).map(row).collect();
+    let rows: Vec<Vec<Markup>> = items(exchanges).iter().take(FEW).map(row).collect();
     let heads = ["Exchange", "Partner", "Phase", "Reason", "Since"];
     html! {
         section aria-labelledby="parked" {
-            h2 id="parked" { "Parked: " (exchanges.len()) " exchanges, " (jobs) " jobs" }
+            h2 id="parked" { "Parked: " (count(exchanges)) " exchanges, " (count(jobs)) " jobs" }
             (table(&heads, &rows, "No exchange is parked."))
             p { a href="/console/parked" { "All that is parked" } }
         }
@@ -68,7 +68,7 @@ fn reviews_few(waits: &Value) -> Markup {
     let rows: Vec<Vec<Markup>> = items(waits).iter().take(FEW).map(reviews::row).collect();
     html! {
         section aria-labelledby="reviews" {
-            h2 id="reviews" { "Reviews that wait: " (reviews::count(waits)) }
+            h2 id="reviews" { "Reviews that wait: " (count(waits)) }
             (table(reviews::HEADS, &rows, "No review waits."))
             p { a href="/console/reviews" { "All reviews" } }
         }

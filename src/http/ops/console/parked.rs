@@ -22,18 +22,20 @@ pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
             cell(one, "next_action"),
         ]
     };
-    let rows: Vec<Vec<Markup>> = exchanges.iter().map(row).collect();
+    let rows: Vec<Vec<Markup>> = items(&exchanges).iter().map(row).collect();
     let body = html! {
         h1 { "Parked" }
         section aria-labelledby="exchanges" {
             h2 id="exchanges" { "Exchanges" }
             (table(&["Exchange", "Partner", "Step", "Reason", "Since", "What to do"], &rows, "No exchange is parked."))
             p { "An exchange is replayed on its own page." }
+            @if !exchanges["next"].is_null() { p { a href="/console/exchanges?state=parked" { "More exchanges are parked" } } }
         }
         section aria-labelledby="jobs" {
             h2 id="jobs" { "Background jobs" }
-            @if jobs.is_empty() { p { "No job is parked." } }
-            @for job in &jobs { (one_job(desk, job)) }
+            @if items(&jobs).is_empty() { p { "No job is parked." } }
+            @for job in items(&jobs) { (one_job(desk, job)) }
+            @if !jobs["next"].is_null() { p { a href="/console/jobs?state=parked" { "More jobs are parked" } } }
         }
     };
     Ok(shown("Parked", body))
@@ -56,26 +58,27 @@ fn one_job(desk: &Desk, job: &Value) -> Markup {
 }
 
 /// The first page of exchanges that are parked.
-pub(super) async fn exchanges(desk: &Desk) -> Result<Vec<Value>, Failure> {
-    let ask = DeskAsk {
-        pairs: vec![("state".to_owned(), "parked".to_owned())],
-        ..DeskAsk::default()
-    };
-    let list = desk.ask(OpsCall::Exchanges, ask).await?;
-    Ok(items(&list).to_vec())
+pub(super) async fn exchanges(desk: &Desk) -> Result<Value, Failure> {
+    desk.ask(OpsCall::Exchanges, of_parked()).await
 }
 
-/// The parked jobs among the first page of jobs, which has a thousand.
-pub(super) async fn parked_jobs(desk: &Desk) -> Result<Vec<Value>, Failure> {
-    let list = desk.ask(OpsCall::Jobs, DeskAsk::default()).await?;
-    let parked = items(&list).iter().filter(|job| text(job, "state") == "parked");
-    Ok(parked.cloned().collect())
+/// The first page of jobs that are parked.
+pub(super) async fn parked_jobs(desk: &Desk) -> Result<Value, Failure> {
+    desk.ask(OpsCall::Jobs, of_parked()).await
+}
+
+fn of_parked() -> DeskAsk {
+    DeskAsk {
+        pairs: vec![("state".to_owned(), "parked".to_owned())],
+        ..DeskAsk::default()
+    }
 }
 
 /// `GET /console/jobs`.
 pub(super) async fn jobs(desk: &Desk) -> Result<Answered, Failure> {
+    let pairs = desk.query()?;
     let ask = DeskAsk {
-        pairs: desk.query()?,
+        pairs: pairs.clone(),
         ..DeskAsk::default()
     };
     let list = desk.ask(OpsCall::Jobs, ask).await?;
@@ -94,7 +97,7 @@ pub(super) async fn jobs(desk: &Desk) -> Result<Answered, Failure> {
     let body = html! {
         h1 { "Background jobs" }
         (table(&["Job", "Kind", "Partner", "State", "Due", "Tries", "Last"], &rows, "No job waits."))
-        (next(&list, "/console/jobs", &[]))
+        (next(&list, "/console/jobs", &pairs))
     };
     Ok(shown("Jobs", body))
 }

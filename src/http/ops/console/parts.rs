@@ -47,6 +47,12 @@ pub(super) fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
+/// How many items this page of a list has, and whether there are more.
+pub(super) fn count(list: &Value) -> String {
+    let more = if list["next"].is_null() { "" } else { " and more" };
+    format!("{}{more}", items(list).len())
+}
+
 /// Members of a value with their names in words; those that are not there are left out.
 pub(super) fn facts(value: &Value, names: &[&str]) -> Markup {
     html! {

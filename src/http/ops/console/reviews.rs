@@ -38,12 +38,6 @@ pub(super) fn row(review: &Value) -> Vec<Markup> {
     ]
 }
 
-/// How many reviews a page of the queue has, and whether there are more.
-pub(super) fn count(list: &Value) -> String {
-    let more = if list["next"].is_null() { "" } else { " and more" };
-    format!("{}{more}", items(list).len())
-}
-
 /// `GET /console/reviews`.
 pub(super) async fn queue(desk: &Desk) -> Result<Answered, Failure> {
     let pairs = desk.query()?;

@@ -23,6 +23,10 @@ pub enum ConsolePage {
     Review,
     ReviewShow,
     ReviewDecide,
+    Partners,
+    DisclosuresForm,
+    Disclosures,
+    Ledger,
     Runbook,
 }
 
@@ -77,6 +81,10 @@ pub const CONSOLE_ROUTES: &[ConsoleRoute] = {
         get("/console/reviews/{id}", Review),
         post("/console/reviews/{id}/show", ReviewShow),
         post("/console/reviews/{id}/decide", ReviewDecide),
+        get("/console/partners", Partners),
+        get("/console/disclosures", DisclosuresForm),
+        post("/console/disclosures", Disclosures),
+        get("/console/ledger", Ledger),
         get("/console/runbook/{id}", Runbook),
     ]
 };

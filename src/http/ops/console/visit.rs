@@ -5,6 +5,7 @@
 
 use crate::error::{Failure, Fault};
 use crate::http::explorer::{FORM_FIELD, browser, cookie};
+use crate::http::ops::own_host;
 use crate::http::state::App;
 use crate::http::{body, negotiate};
 use crate::secret::{base64url, same};
@@ -13,7 +14,6 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Payload;
-use std::net::IpAddr;
 
 /// The cookie over TLS, which browsers take from this very host alone (RFC 6265bis section 4.1.3.2).
 const SECURE: &str = "__Host-causeway-console";
@@ -37,31 +37,17 @@ pub(super) struct SignedIn {
 /// [`Fault::RouteUnknown`] for another name.
 pub(super) fn origin(request: &HttpRequest, app: &App) -> Result<String, Failure> {
     let server = &app.config.server;
-    let mut named = request.headers().get_all(header::HOST);
-    let host = match (named.next(), named.next()) {
-        (Some(host), None) => host.to_str().unwrap_or_default().to_ascii_lowercase(),
-        _ => String::new(),
-    };
+    let host = own_host::authority(request);
     let has_name = server.ops_base_url.is_some() || server.ops_tls.is_some();
     let found = match has_name {
         true => Some(server.ops_origin().to_ascii_lowercase())
             .filter(|own| own.split_once("://").is_some_and(|(_, at)| at == host)),
-        false => is_of_this_machine(&host).then(|| format!("http://{host}")),
+        false => own_host::is_of_this_machine(&host).then(|| format!("http://{host}")),
     };
     found.ok_or_else(|| {
         Failure::new(Fault::RouteUnknown)
             .remedy("Open the console under the address that `causeway console link` prints.")
     })
-}
-
-/// Whether the host of an authority is this machine's own.
-fn is_of_this_machine(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// How the browser names itself.
@@ -173,31 +159,6 @@ pub(super) fn only<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_taken_without_a_base_url() {
-        for own in [
-            "localhost",
-            "localhost:9443",
-            "127.0.0.1:9443",
-            "127.0.0.2",
-            "[::1]:9443",
-            "[::1]",
-        ] {
-            assert!(is_of_this_machine(own), "{own}");
-        }
-        for other in [
-            "",
-            "evil.example",
-            "localhost.evil.example:9443",
-            "10.0.0.1",
-            "localhost:",
-            "localhost:x",
-            "[fe80::1]",
-        ] {
-            assert!(!is_of_this_machine(other), "{other}");
-        }
-    }
 
     #[test]
     fn the_cookie_has_the_prefix_over_tls_alone() {
