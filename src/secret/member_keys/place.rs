@@ -171,10 +171,10 @@ impl Place {
     pub(super) fn wrap_again(&self, old: &File, keys: &[(String, [u8; 32])]) -> Result<File, Failure> {
         let failed = |error| out_of_reach(&self.path, error);
         // What cannot be read now must not be taken for a key that is gone.
-        let length = usize::try_from(self.lines(old)?).unwrap_or(0) * LINE;
-        let mut whole = vec![0; length];
+        let lines = usize::try_from(self.lines(old)?).map_err(|_| unusable(LOST))?;
+        let mut whole = vec![0; lines * LINE];
         old.read_exact_at(&mut whole, 0).map_err(failed)?;
-        let mut text = String::with_capacity(length);
+        let mut text = String::with_capacity(whole.len());
         for line in whole.chunks_exact(LINE) {
             let read = KeyLine::of(line.to_vec());
             match (read.as_ref().and_then(|read| read.key(keys)), read) {
