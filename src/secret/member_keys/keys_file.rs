@@ -127,6 +127,7 @@ impl MemberKeys {
             return Ok(());
         }
         let place = self.place()?;
+        let _lock = place.lock()?;
         let file = place.file(false)?.ok_or_else(|| unusable(LOST))?;
         demand_own(&file, mark)?;
         place.demand_lines(&file, slots)
