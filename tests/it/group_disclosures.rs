@@ -85,7 +85,7 @@ async fn a_group_that_is_read_is_in_the_ledger_and_found_by_its_member() {
     // Whom the caller does not see was not disclosed.
     let none = ask(&client, &token, "GET", "/fhir/Group/none-match", "group-unknown").await;
     none.assert_outcome(Fault::NotFound);
-    payer.assert_ledger("group-unknown", &[]);
+    payer.assert_ledger("group-unknown", &["request.refused"]);
 }
 
 #[tokio::test]
