@@ -12,10 +12,11 @@ use super::{AnswerTerms, MembersBehind, SentPart, Tally, begin, entry};
 use crate::audit::RestCall;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
-use crate::secret::{Sha256, hex};
+use crate::secret::{Sha256, hex, random};
 use crate::security::Caller;
 use crate::store::disclosed;
 use crate::store::disclosure::LiveGrant;
+use std::sync::LazyLock;
 
 /// The type of what is sent.
 const GROUP: &str = "Group";
@@ -102,9 +103,15 @@ async fn whole_name(ctx: &Context, place: (&str, usize), page: &[LiveGrant]) -> 
     Err(Fault::AuditUnavailable.into())
 }
 
-/// The name of a page with these members, in place of that of a file: the same members of the same page have the same one in each turn.
+/// A part of each name that nobody knows once this process has ended. A name stays when a member of its page is erased, and must not tell who
+/// that was to somebody who tries.
+static UNTOLD: LazyLock<[u8; 32]> = LazyLock::new(random);
+
+/// The name of a page with these members, in place of that of a file: in this process, the same members of the same page have the same one in
+/// each turn.
 fn name_of((group, number): (&str, usize), turn: u64, page: &[LiveGrant]) -> String {
     let mut digest = Sha256::default();
+    digest.update(&*UNTOLD);
     digest.update(format!("group {group} {number} {turn}\n").as_bytes());
     for grant in page {
         let line = format!("{} {} {}\n", grant.patient_id, grant.consent_id, grant.sensitive);
@@ -233,6 +240,12 @@ mod tests {
         let name = name_of(("g", 0), 0, &all);
         assert_eq!(name, name_of(("g", 0), 0, &all));
         assert_eq!(name.len(), 32);
+        let mut guess = Sha256::default();
+        guess.update(b"group g 0 0\na  0\nb  0\n");
+        assert!(
+            !hex(&guess.finish()).starts_with(&name),
+            "nobody can try members against it"
+        );
         for other in [
             name_of(("g", 0), 0, &[grant("a")]),
             name_of(("g", 1), 0, &all),
