@@ -53,7 +53,6 @@ pub fn seal_packets(ctx: &Context, commit: CommitNotes<'_>) -> Result<usize, Fai
     if !ctx.member_keys.is_placed() {
         return Ok(0);
     }
-    destroy_erased(ctx, commit)?;
     let (mut packet_id, mut no, mut sealed, mut lacking) = (String::new(), -1, 0, 0);
     loop {
         let found = ctx
@@ -82,6 +81,8 @@ pub fn seal_packets(ctx: &Context, commit: CommitNotes<'_>) -> Result<usize, Fai
             "member.keys lacks keys of evidence packets that the store names: they stay plain until the newest member.keys is put back"
         );
     }
+    // Last: a file that lacks a key that is to be destroyed keeps nothing from being sealed.
+    destroy_erased(ctx, commit)?;
     Ok(sealed)
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 
 /// How long a look stands.
 const STANDS: Duration = Duration::from_millis(500);
-/// Files of which looks are kept; above, those that nobody waits for are forgotten.
-const FILES_MOST: usize = 1_000;
+/// Files of which looks are kept, each with as many hashes as it has members; above, those that are old and that nobody waits for are forgotten.
+const FILES_MOST: usize = 32;
 
 /// What a look found.
 #[derive(Clone)]
@@ -30,6 +30,12 @@ pub(super) struct MembersLook {
 
 /// A look and until when it stands. Whoever looks holds the lock.
 type Place = Arc<Mutex<Option<(Instant, MembersLook)>>>;
+
+/// Whether a look still stands.
+fn is_young(place: &Place) -> bool {
+    let kept = place.try_lock();
+    kept.is_ok_and(|kept| kept.as_ref().is_some_and(|(until, _)| Instant::now() < *until))
+}
 
 /// The looks of this process, by the names of the files.
 #[derive(Default)]
@@ -81,7 +87,7 @@ impl BulkLooks {
     fn place(&self, name: &str) -> Place {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() >= FILES_MOST {
-            places.retain(|_, place| Arc::strong_count(place) > 1);
+            places.retain(|_, place| Arc::strong_count(place) > 1 || is_young(place));
         }
         Arc::clone(places.entry(name.to_owned()).or_default())
     }
@@ -126,5 +132,17 @@ mod tests {
         tokio::time::sleep(STANDS).await;
         ask(all, "a", true).await;
         assert_eq!(walks.load(Ordering::Acquire), 4, "it is old");
+    }
+
+    #[tokio::test]
+    async fn looks_that_are_old_are_not_kept() {
+        let (looks, walks) = (BulkLooks::default(), AtomicUsize::new(0));
+        let kept = || looks.0.lock().expect("the places").len();
+        let names: Vec<String> = (0..FILES_MOST).map(|number| number.to_string()).collect();
+        futures_util::future::join_all(names.iter().map(|name| ask((&looks, &walks), name, true))).await;
+        assert_eq!(kept(), FILES_MOST);
+        tokio::time::sleep(STANDS).await;
+        ask((&looks, &walks), "one more", true).await;
+        assert_eq!(kept(), 1);
     }
 }

@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::secret::hex;
+use crate::secret::member_keys::{MEMBER_KEYS_FILE, WRAPPING_KEYS_FILE};
 use crate::security::vault::{KEYS_FILE, Vault};
-use crate::store::{RoomLimits, StoreNeed, StoreUrl, copy, hold, remove_folder};
+use crate::store::{RoomLimits, StoreNeed, StoreUrl, copy, hold, member_keys, remove_folder};
 use crate::telemetry::Correlation;
 use crate::terminal::{Exit, Out};
 use clap::Args;
@@ -91,6 +92,7 @@ pub fn run(args: &RestoreArgs, config: &Config, cwd: &Path, out: &mut Out) -> Re
     copy::demand_whole(&aside.store())?;
     let ctx = wiring::open_as_it_is(&aside.config(config), StoreNeed::Write, &mut |line| out.note(line))?;
     let mut done = Done::judged(args, config, cwd, (&ctx, &backup), standing.as_ref())?;
+    let has_sealed = ctx.store.read_blocking(member_keys::has_any)?;
     let files = LogFiles::new(config.ledger_folder());
     let log = begin(&ctx, &files, &note, (&done, &backup))?;
     done.log = log.row.origin.clone();
@@ -104,6 +106,7 @@ pub fn run(args: &RestoreArgs, config: &Config, cwd: &Path, out: &mut Out) -> Re
     // The restored store is there, whatever comes now, and needs the key of its log.
     sync_folder(place)?;
     done.keys_missing = keys_missing(config, &backup);
+    done.lacks_member_keys = has_sealed && !config.data_folder().join(MEMBER_KEYS_FILE).exists();
     done.tell(place, out);
     Ok(Exit::Done)
 }
@@ -257,6 +260,8 @@ struct Done {
     log: String,
     old_store: Option<PathBuf>,
     keys_missing: Vec<String>,
+    /// Whether the store has sealed values, and no file of their keys is there.
+    lacks_member_keys: bool,
     has_seen: bool,
 }
 
@@ -288,6 +293,7 @@ impl Done {
             log: String::new(),
             old_store: None,
             keys_missing: Vec::new(),
+            lacks_member_keys: false,
             has_seen: !seen.is_empty() || standing.is_some(),
         })
     }
@@ -297,6 +303,7 @@ impl Done {
             out.value(&json!({
                 "store": place.display().to_string(), "entries": self.entries, "lost": self.lost, "compared": self.has_seen,
                 "ended_since": self.ended, "log": self.log, "old_store": self.old_store, "keys_missing": self.keys_missing,
+                "lacks_member_keys": self.lacks_member_keys,
             }));
             return;
         }
@@ -336,6 +343,11 @@ impl Done {
             out.note(&format!(
                 "{KEYS_FILE} lacks keys that the store needs ({}): put it back before you start the server",
                 self.keys_missing.join(", ")
+            ));
+        }
+        if self.lacks_member_keys {
+            out.note(&format!(
+                "{MEMBER_KEYS_FILE} is not there: put its newest copy, and {WRAPPING_KEYS_FILE}, back before you start the server"
             ));
         }
         out.note(&format!(

@@ -39,12 +39,12 @@ pub struct ErasureWish {
 ///
 /// # Errors
 /// [`Fault::MemberUnknown`]; [`Fault::ErasureKept`], [`Fault::ErasureHeld`], [`Fault::ErasureWaits`]; [`Fault::SealKeys`] when the file of
-/// members' keys is missing; [`Fault::StoreBusy`] or [`Fault::NoRoom`] when the files of the database could not be cleaned yet: then the
-/// command is given again; those of the store.
+/// members' keys is missing, or lacks a key of the member; [`Fault::StoreBusy`] or [`Fault::NoRoom`] when the files of the database could
+/// not be cleaned yet: then the command is given again; those of the store.
 pub fn erase(ctx: &Context, files: &BulkFiles, wish: &ErasureWish, dry_run: bool) -> Result<ErasureReport, Failure> {
     let patient = wish.patient_id.as_str();
     let now_ms = ctx.clock.now_ms();
-    steps::demand_keys(ctx)?;
+    steps::demand_keys(ctx, patient)?;
     if dry_run {
         return ctx.store.read_blocking(|db| {
             let leave = demand(db, wish, &ctx.keeping, now_ms)?;

@@ -18,7 +18,7 @@ use crate::exchange::kind::EXCHANGE;
 use crate::failpoint;
 use crate::jobs;
 use crate::records::erased::{RecordEraser, count_roster_anew};
-use crate::secret::member_keys::{KeyReader, KeySlot, KeyStart};
+use crate::secret::member_keys::{KeySlot, KeyStart};
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::retention::holds;
 use crate::store::{
@@ -96,38 +96,53 @@ pub(super) fn erase(ctx: &Context, files: &BulkFiles, row: &ErasureRow, patient:
     conclude(ctx, row)
 }
 
-/// The mark of the store and its file of keys, if it knows any key.
-fn own_keys(ctx: &Context) -> Result<Option<([u8; 32], KeyReader)>, Failure> {
+/// What the store knows of the keys under which something about a member is sealed.
+struct OwnKeys {
+    mark: [u8; 32],
+    /// By what the database knows the member's names.
+    codes: Vec<String>,
+    slots: Vec<KeySlot>,
+}
+
+/// The keys of these names; `None` when the store knows no key at all.
+fn own_keys(ctx: &Context, names: &[String]) -> Result<Option<OwnKeys>, Failure> {
     if !ctx.store.read_blocking(member_keys::has_any)? {
         return Ok(None);
     }
     let mark = ctx.store.read_blocking(member_keys::known_mark)?;
     let mark = mark.ok_or(Fault::StoreDamaged)?;
     let reader = ctx.member_keys.ready(&mark, KeyStart::Never)?;
-    Ok(Some((mark, reader)))
+    let codes = names.iter().map(|name| reader.code(name));
+    let codes: Vec<String> = codes.collect::<Result<_, _>>()?;
+    let slots = ctx.store.read_blocking(|db| member_keys::slots_of(db, &codes))?;
+    Ok(Some(OwnKeys {
+        mark,
+        codes,
+        slots: slots.into_values().collect(),
+    }))
 }
 
-/// Refuses where the file of keys is missing: what is sealed under them could not be erased.
+/// Refuses where the file of keys is missing, or older than the store and without a key of the member: what is sealed could not be erased.
 ///
 /// # Errors
 /// [`Fault::SealKeys`]; those of the store.
-pub(super) fn demand_keys(ctx: &Context) -> Result<(), Failure> {
-    own_keys(ctx).map(drop)
+pub(super) fn demand_keys(ctx: &Context, patient: &str) -> Result<(), Failure> {
+    let names = ctx.store.read_blocking(|db| erased_entries::names_of(db, patient))?;
+    match own_keys(ctx, &names)? {
+        Some(own) => ctx.member_keys.demand(&own.mark, &own.slots),
+        None => Ok(()),
+    }
 }
 
 /// Destroys the keys under which something about these names is sealed, and returns the codes by which the database knows them. They are gone for
 /// good before anything is deleted, so that what a crash leaves in the database cannot be opened; and the database names them until all is
 /// closed, so that whoever goes on finds them again.
 fn destroy_keys(ctx: &Context, names: &[String]) -> Result<Vec<String>, Failure> {
-    let Some((mark, reader)) = own_keys(ctx)? else {
+    let Some(own) = own_keys(ctx, names)? else {
         return Ok(Vec::new());
     };
-    let codes = names.iter().map(|name| reader.code(name));
-    let codes: Vec<String> = codes.collect::<Result<_, _>>()?;
-    let slots = ctx.store.read_blocking(|db| member_keys::slots_of(db, &codes))?;
-    let slots: Vec<KeySlot> = slots.into_values().collect();
-    ctx.member_keys.destroy(&mark, &slots)?;
-    Ok(codes)
+    ctx.member_keys.destroy(&own.mark, &own.slots)?;
+    Ok(own.codes)
 }
 
 /// Takes the keys of these names out of the database, after those were destroyed that somebody made while the entries were closed.

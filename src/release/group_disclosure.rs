@@ -11,10 +11,12 @@ use super::outgoing::{Disclosure, GrowingStream, Open, Outgoing};
 use super::{AnswerTerms, MembersBehind, SentPart, Tally, begin, entry};
 use crate::audit::RestCall;
 use crate::context::Context;
-use crate::error::Failure;
-use crate::secret::{Sha256, hex};
+use crate::error::{Failure, Fault};
+use crate::secret::{Sha256, hex, random};
 use crate::security::Caller;
+use crate::store::disclosed;
 use crate::store::disclosure::LiveGrant;
+use std::sync::LazyLock;
 
 /// The type of what is sent.
 const GROUP: &str = "Group";
@@ -68,7 +70,7 @@ pub async fn begin_groups(
                 entries.extend(page.iter().map(|grant| entry(call, caller, grant)));
                 continue;
             }
-            let name = name_of(&group.id, number, &page);
+            let name = whole_name(ctx, (&group.id, number), &page).await?;
             let shares: Vec<FileShare> = page.into_iter().map(share).collect();
             let mut one = about(call, caller, (FILE, &name));
             one.members = Some(noted(ctx, &name, &shares).await?);
@@ -88,10 +90,29 @@ pub async fn begin_groups(
     Ok(GroupsDisclosure { disclosure, of })
 }
 
-/// The name of a page with these members, in place of that of a file: the same members of the same page have the same one.
-fn name_of(group: &str, number: usize, page: &[LiveGrant]) -> String {
+/// The name under which the shares of a page are stored. It is another one once a share was erased with what opens the ledger: whoever is shown
+/// after that is found for it.
+async fn whole_name(ctx: &Context, place: (&str, usize), page: &[LiveGrant]) -> Result<String, Failure> {
+    for turn in 0_u64.. {
+        let name = name_of(place, turn, page);
+        let own = name.clone();
+        if ctx.store.read(move |db| disclosed::is_whole(db, &own)).await? {
+            return Ok(name);
+        }
+    }
+    Err(Fault::AuditUnavailable.into())
+}
+
+/// A part of each name that nobody knows once this process has ended. A name stays when a member of its page is erased, and must not tell who
+/// that was to somebody who tries.
+static UNTOLD: LazyLock<[u8; 32]> = LazyLock::new(random);
+
+/// The name of a page with these members, in place of that of a file: in this process, the same members of the same page have the same one in
+/// each turn.
+fn name_of((group, number): (&str, usize), turn: u64, page: &[LiveGrant]) -> String {
     let mut digest = Sha256::default();
-    digest.update(format!("group {group} {number}\n").as_bytes());
+    digest.update(&*UNTOLD);
+    digest.update(format!("group {group} {number} {turn}\n").as_bytes());
     for grant in page {
         let line = format!("{} {} {}\n", grant.patient_id, grant.consent_id, grant.sensitive);
         digest.update(line.as_bytes());
@@ -215,13 +236,21 @@ mod tests {
             patient_id: patient.to_owned(),
             ..LiveGrant::default()
         };
-        let name = name_of("g", 0, &[grant("a"), grant("b")]);
-        assert_eq!(name, name_of("g", 0, &[grant("a"), grant("b")]));
+        let all = [grant("a"), grant("b")];
+        let name = name_of(("g", 0), 0, &all);
+        assert_eq!(name, name_of(("g", 0), 0, &all));
         assert_eq!(name.len(), 32);
+        let mut guess = Sha256::default();
+        guess.update(b"group g 0 0\na  0\nb  0\n");
+        assert!(
+            !hex(&guess.finish()).starts_with(&name),
+            "nobody can try members against it"
+        );
         for other in [
-            name_of("g", 0, &[grant("a")]),
-            name_of("g", 1, &[grant("a"), grant("b")]),
-            name_of("h", 0, &[grant("a"), grant("b")]),
+            name_of(("g", 0), 0, &[grant("a")]),
+            name_of(("g", 1), 0, &all),
+            name_of(("h", 0), 0, &all),
+            name_of(("g", 0), 1, &all),
         ] {
             assert_ne!(name, other);
         }

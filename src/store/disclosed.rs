@@ -79,6 +79,25 @@ pub fn file(db: &mut Db, name: &str) -> Result<Option<DisclosedFileRow>, Failure
         .optional()?)
 }
 
+/// Whether the file of this name has the shares of all its members: none was taken out with what opens the ledger. Also when there is no such
+/// file yet.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_whole(db: &mut Db, name: &str) -> Result<bool, Failure> {
+    let members: Option<i64> = disclosed_file::table
+        .find(name)
+        .select(disclosed_file::members)
+        .first(db)
+        .optional()?;
+    let Some(members) = members else { return Ok(true) };
+    let shares: i64 = disclosed_share::table
+        .filter(disclosed_share::file.eq(name))
+        .count()
+        .get_result(db)?;
+    Ok(shares == members)
+}
+
 /// Returns the files whose names come after `after`, in their order, at most `limit`.
 ///
 /// # Errors

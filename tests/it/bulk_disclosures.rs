@@ -133,6 +133,33 @@ async fn a_file_of_many_is_one_entry_and_each_member_finds_it() {
     assert_eq!((&items[0]["bytes"], &items[0]["resources"]), (&json!(0), &json!({})));
 }
 
+/// What opens the ledger is erased of a member whose record stays: what is fetched after that is on record as before.
+#[tokio::test]
+async fn a_file_that_is_fetched_after_an_erasure_is_found_by_its_member() {
+    let bulk = many().await;
+    let manifest = bulk.done(&bulk.begin("?_type=Patient").await).await;
+    let url = file_of(&bulk, &manifest, "Patient");
+    bulk.send("GET", &url, &[("x-correlation-id", "before")])
+        .await
+        .assert_status(200);
+    bulk.payer.await_ledger("before", &[BEGUN, COMPLETED]).await;
+    let subject = format!("Patient/{}", bulk.ids[0]);
+    let basis = ["--reason", "test-data", "--legal-basis", "no-duty-to-keep"];
+    bulk.payer
+        .json_command(&[&["audit", "erase-subject", &subject][..], &basis].concat());
+    let auditor = Desk::named(&bulk.payer, &bulk.client, "auditor", "carl");
+    assert_eq!(under(&auditor, &bulk.ids[0], "before").await.len(), 0);
+    assert_eq!(under(&auditor, &bulk.ids[1], "before").await.len(), 1);
+    bulk.send("GET", &url, &[("x-correlation-id", "after")])
+        .await
+        .assert_status(200);
+    let each = [vec![BEGUN; bulk.ids.len()], vec![COMPLETED; bulk.ids.len()]].concat();
+    bulk.payer.await_ledger("after", &each).await;
+    for member in &bulk.ids {
+        assert_eq!(under(&auditor, member, "after").await.len(), 1, "{member}");
+    }
+}
+
 #[tokio::test]
 async fn a_range_of_all_bytes_is_the_whole_file_and_any_other_is_told_to_each() {
     let bulk = many().await;

@@ -85,7 +85,7 @@ async fn a_group_that_is_read_is_in_the_ledger_and_found_by_its_member() {
     // Whom the caller does not see was not disclosed.
     let none = ask(&client, &token, "GET", "/fhir/Group/none-match", "group-unknown").await;
     none.assert_outcome(Fault::NotFound);
-    payer.assert_ledger("group-unknown", &[]);
+    payer.assert_ledger("group-unknown", &["request.refused"]);
 }
 
 #[tokio::test]
@@ -120,13 +120,26 @@ async fn a_group_of_many_is_one_entry_and_each_member_finds_it() {
         }
     }
     assert_eq!(payer.count("disclosed_file"), 1, "who they are is stored once");
+    // What opens the ledger is erased of a member whose record stays: what is shown after that is on record as before.
+    let subject = format!("Patient/{}", members[0]);
+    let basis = ["--reason", "test-data", "--legal-basis", "no-duty-to-keep"];
+    payer.json_command(&[&["audit", "erase-subject", &subject][..], &basis].concat());
+    assert_eq!(told(&auditor, &members[0], "many-read").await.len(), 0);
+    ask(&client, &token, "GET", &path, "many-after")
+        .await
+        .assert_status(200);
+    payer.await_ledger("many-after", &[BEGUN, COMPLETED]).await;
+    for member in &members[..2] {
+        assert_eq!(told(&auditor, member, "many-after").await.len(), 1, "{member}");
+    }
+    assert_eq!(payer.count("disclosed_file"), 2);
     // Who has left is not shown, and not told of.
     revoke_first_consent(&payer);
     let reply = ask(&client, &token, "GET", &path, "many-less").await;
     reply.assert_status(200);
     payer.await_ledger("many-less", &[BEGUN, COMPLETED]).await;
     let shown = reply.text();
-    assert_eq!(payer.count("disclosed_file"), 2);
+    assert_eq!(payer.count("disclosed_file"), 3);
     let mut left = 0;
     for member in &members {
         let is_shown = shown.contains(&format!("\"Patient/{member}\""));

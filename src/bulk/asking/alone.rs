@@ -14,18 +14,19 @@ use crate::store::{Db, ingest};
 const CARRIED: &[&str] = &[WAITING, ASKED, MATCHED, FETCHING];
 
 /// Lets everybody for whom the run still works go on alone, some in each transaction. It may be done again: who goes on alone is not the
-/// run's any more.
+/// run's any more, and what came for the exchange since then stays.
 ///
 /// # Errors
 /// Those of the store; [`LeaseLost`](crate::error::Fault::LeaseLost).
 pub(super) async fn all_alone(held: &HeldJob, run_id: &str) -> Result<(), Failure> {
     let id = run_id.to_owned();
-    let mut members = held.ctx().store.read(move |db| rows::members(db, &id)).await?;
-    members.retain(|one| one.carried == 1 && CARRIED.contains(&one.state.as_str()));
+    let members = held.ctx().store.read(move |db| carried(db, &id)).await?;
     for members in members.chunks(TOGETHER) {
-        let (ctx, members): (_, Vec<RunMemberRow>) = (held.ctx().clone(), members.to_vec());
+        let (ctx, id) = (held.ctx().clone(), run_id.to_owned());
+        let own: Vec<i64> = members.iter().map(|member| member.position).collect();
         let write = move |db: &mut Db| {
-            for member in &members {
+            // The run's own work, which an operator called back to cancel it, may have handed some over meanwhile.
+            for member in carried(db, &id)?.iter().filter(|one| own.contains(&one.position)) {
                 if member.state == FETCHING {
                     // What came of a part that is not whole comes again, and counts once.
                     ingest::set_aside(db, &member.exchange_id, EXPORT)?;
@@ -38,4 +39,11 @@ pub(super) async fn all_alone(held: &HeldJob, run_id: &str) -> Result<(), Failur
         held.advance(write).await?;
     }
     Ok(())
+}
+
+/// The members for whom a run may still work.
+fn carried(db: &mut Db, run_id: &str) -> Result<Vec<RunMemberRow>, Failure> {
+    let mut members = rows::members(db, run_id)?;
+    members.retain(|one| one.carried == 1 && CARRIED.contains(&one.state.as_str()));
+    Ok(members)
 }

@@ -1,6 +1,6 @@
 //! The file of members' keys as the rest of the program has it: made ready, added to, destroyed in, and wrapped again, each under its lock.
 
-use super::line::{KeyLine, KeySlot, LINE, LOST, WRAPPED, out_of_reach, unusable, wrapped_line};
+use super::line::{KeySlot, LINE, LOST, WRAPPED, out_of_reach, unusable, wrapped_line};
 use super::place::{KeysOfKeys, Place, demand_own};
 use super::reader::KeyReader;
 use super::wrapping;
@@ -118,10 +118,27 @@ impl MemberKeys {
         Ok(slots)
     }
 
-    /// Writes over these keys. When this returns, they are gone for good; doing it again changes nothing.
+    /// Refuses when the file lacks the line of one of these keys: then it is older than the store, and the key is in a newer one.
     ///
     /// # Errors
     /// As [`MemberKeys::ready`].
+    pub fn demand(&self, mark: &[u8; 32], slots: &[KeySlot]) -> Result<(), Failure> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let place = self.place()?;
+        let _lock = place.lock()?;
+        let file = place.file(false)?.ok_or_else(|| unusable(LOST))?;
+        demand_own(&file, mark)?;
+        place.demand_lines(&file, slots)
+    }
+
+    /// Writes over these keys. When this returns, they are gone for good; doing it again changes nothing.
+    ///
+    /// # Errors
+    /// As [`MemberKeys::ready`]; [`Fault::SealKeys`] also when the file lacks the line of one of them: then none is written over.
+    ///
+    /// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
     pub fn destroy(&self, mark: &[u8; 32], slots: &[KeySlot]) -> Result<(), Failure> {
         if slots.is_empty() {
             return Ok(());
@@ -130,12 +147,10 @@ impl MemberKeys {
         let _lock = place.lock()?;
         let file = place.file(true)?.ok_or_else(|| unusable(LOST))?;
         demand_own(&file, mark)?;
+        place.demand_lines(&file, slots)?;
         for slot in slots {
-            let is_there = KeyLine::read(&file, slot.number).is_some_and(|line| line.tag == hex(&slot.tag));
-            if is_there {
-                file.write_all_at(&[b'-'; WRAPPED], slot.wrapped_at())
-                    .map_err(|error| out_of_reach(place.path(), error))?;
-            }
+            file.write_all_at(&[b'-'; WRAPPED], slot.wrapped_at())
+                .map_err(|error| out_of_reach(place.path(), error))?;
         }
         file.sync_all().map_err(|error| out_of_reach(place.path(), error))
     }

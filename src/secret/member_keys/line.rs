@@ -67,6 +67,11 @@ impl KeyLine {
     pub(super) fn read(file: &File, number: u64) -> Option<KeyLine> {
         let mut bytes = vec![0; LINE];
         file.read_exact_at(&mut bytes, number.checked_mul(LINE as u64)?).ok()?;
+        KeyLine::of(bytes)
+    }
+
+    /// From its bytes; none when they are no line.
+    pub(super) fn of(bytes: Vec<u8>) -> Option<KeyLine> {
         let text = String::from_utf8(bytes).ok()?;
         let (tag, rest) = text.strip_suffix('\n')?.split_once(' ')?;
         let (under, wrapped) = rest.split_once(' ')?;

@@ -1,11 +1,11 @@
 //! The place of the file of members' keys: its lock, its lines, and the file that takes its place when the keys are wrapped again. Whoever calls
 //! what writes holds the lock.
 
-use super::line::{KeyLine, LINE, LOST, name_of, out_of_reach, tag_of, unusable, wrapped_line};
+use super::line::{KeyLine, KeySlot, LINE, LOST, name_of, out_of_reach, tag_of, unusable, wrapped_line};
 use super::reader::KeyReader;
 use super::wrapping::{self, WRAPPING_KEYS_FILE};
 use crate::error::Failure;
-use crate::secret::random;
+use crate::secret::{hex, random};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const FOREIGN: &str = "Put member.keys of this store back: the file that is there belongs to another store.";
+const OLDER: &str = "Put the newest member.keys of this store back: this one is older, and lacks a key that is to be destroyed. \
+    docs/operators/erasure.md says what to do when there is no newer one.";
 const MODE: &str = "Set the mode of member.keys to 0600: only the server's user may read it.";
 
 /// Reads the keys of keys, each with its id; the last one is for new work. With `true` they are made when there are none.
@@ -86,7 +88,7 @@ impl Place {
             .open(&path)
             .map_err(failed)?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-        match fs::remove_file(self.beside()) {
+        match remove_left(&self.beside()) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
             _ => Ok(lock),
         }
@@ -118,6 +120,19 @@ impl Place {
     pub(super) fn lines(&self, file: &File) -> Result<u64, Failure> {
         let about = file.metadata().map_err(|error| out_of_reach(&self.path, error))?;
         Ok(about.len() / LINE as u64)
+    }
+
+    /// Refuses a file that lacks the line of one of these keys. A line that is damaged may be it, and has no key.
+    pub(super) fn demand_lines(&self, file: &File, slots: &[KeySlot]) -> Result<(), Failure> {
+        let lines = self.lines(file)?;
+        let is_there = |slot: &KeySlot| match KeyLine::read(file, slot.number) {
+            Some(line) => line.tag == hex(&slot.tag),
+            None => slot.number < lines,
+        };
+        match slots.iter().all(is_there) {
+            true => Ok(()),
+            false => Err(unusable(OLDER)),
+        }
     }
 
     /// Makes an empty file.
@@ -155,9 +170,13 @@ impl Place {
     /// stays as it is.
     pub(super) fn wrap_again(&self, old: &File, keys: &[(String, [u8; 32])]) -> Result<File, Failure> {
         let failed = |error| out_of_reach(&self.path, error);
-        let mut text = String::new();
-        for number in 0..self.lines(old)? {
-            let read = KeyLine::read(old, number);
+        // What cannot be read now must not be taken for a key that is gone.
+        let lines = usize::try_from(self.lines(old)?).map_err(|_| unusable(LOST))?;
+        let mut whole = vec![0; lines * LINE];
+        old.read_exact_at(&mut whole, 0).map_err(failed)?;
+        let mut text = String::with_capacity(whole.len());
+        for line in whole.chunks_exact(LINE) {
+            let read = KeyLine::of(line.to_vec());
             match (read.as_ref().and_then(|read| read.key(keys)), read) {
                 (Some(key), Some(read)) => text.push_str(&wrapped_line(&read.tag, keys, &key)?),
                 (_, Some(read)) => text.push_str(&read.text),
@@ -187,6 +206,15 @@ impl Place {
             .map_err(failed)?;
         Ok(file)
     }
+}
+
+/// Removes a file that a crash left, once its bytes are written over: it has wrapped keys, and no erasure reaches them there.
+fn remove_left(path: &Path) -> std::io::Result<()> {
+    let left = OpenOptions::new().write(true).open(path)?;
+    let length = usize::try_from(left.metadata()?.len()).unwrap_or(0);
+    left.write_all_at(&vec![b'-'; length], 0)?;
+    left.sync_all()?;
+    fs::remove_file(path)
 }
 
 /// Refuses a file that is not that of the store with this mark.

@@ -262,3 +262,39 @@ fn a_rotation_that_a_crash_broke_off_is_ended_by_the_next_one() {
     fs::write(&path, kept).expect("put back");
     assert_eq!(opening(&bed.reader(), "e", &sealed).as_deref(), Some("text"));
 }
+
+#[test]
+fn a_file_that_lacks_a_key_destroys_none_and_what_a_crash_left_beside_it_is_written_over() {
+    let bed = Bed::new();
+    let reader = bed.keys.ready(&MARK, KeyStart::Anew).expect("made");
+    let first = bed.keys.add(&MARK, 1).expect("added")[0];
+    let sealed = sealing(&reader, first, "e", "text").expect("sealed");
+    let older = fs::read(bed.path()).expect("keys");
+    let second = bed.keys.add(&MARK, 1).expect("added")[0];
+    fs::write(bed.path(), &older).expect("put back");
+    // It lacks the line; then it has another one in its place.
+    for _ in 0..2 {
+        let refused = bed.keys.destroy(&MARK, &[first, second]).expect_err("refused");
+        assert_eq!(refused.fault(), Fault::SealKeys);
+        assert_eq!(
+            bed.keys.demand(&MARK, &[second]).expect_err("refused").fault(),
+            Fault::SealKeys
+        );
+        bed.keys.demand(&MARK, &[first]).expect("it is there");
+        assert_eq!(opening(&bed.reader(), "e", &sealed).as_deref(), Some("text"));
+        bed.keys.add(&MARK, 1).expect("added");
+    }
+    // A line that is damaged has no key.
+    let file = OpenOptions::new().write(true).open(bed.path()).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0; LINE], LINE as u64).expect("damaged");
+    bed.keys.destroy(&MARK, &[first]).expect("nothing is there");
+
+    let left = bed.path().with_extension("new");
+    fs::write(&left, &older).expect("left");
+    let watched = bed.folder.path().join("watched");
+    fs::hard_link(&left, &watched).expect("a second name");
+    bed.keys.ready(&MARK, KeyStart::Never).expect("ready");
+    assert!(!left.exists());
+    let bytes = fs::read(&watched).expect("its bytes");
+    assert_eq!(bytes, vec![b'-'; older.len()]);
+}

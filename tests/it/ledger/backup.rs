@@ -7,6 +7,7 @@ use crate::support::small_disk::SmallDisk;
 use crate::support::store::on_postgres;
 use causeway::audit::note::{Checkpoint, LogKey};
 use causeway::secret::ed25519::Ed25519Key;
+use causeway::secret::member_keys::MEMBER_KEYS_FILE;
 use causeway::secret::{hex, sha256};
 use causeway::store::{Store, StoreOptions, StoreUrl};
 use diesel::connection::{Connection as _, SimpleConnection as _};
@@ -374,6 +375,32 @@ fn a_backup_that_was_changed_is_refused_and_nothing_is_made_of_it() {
     assert_eq!(kept, vec![b'?'; 20_000]);
     payer.serve_with(&[SOON]);
     covered(&payer);
+}
+
+#[test]
+fn a_restore_says_when_the_file_of_keys_of_what_is_sealed_is_not_there() {
+    if on_postgres() {
+        return;
+    }
+    let (mut payer, _) = TestPayer::prepare(1);
+    payer.serve_with(&[SOON]);
+    covered(&payer);
+    // As after a reason was sealed.
+    payer.execute("INSERT INTO member_key (code, slot) VALUES ('code', x'00')");
+    payer.json_command(&["backup", "backup"]);
+    assert_eq!(payer.terminate(), Some(0));
+    for is_there in [false, true] {
+        if is_there {
+            fs::write(payer.home().join(MEMBER_KEYS_FILE), "").expect("put back");
+        }
+        fs::remove_file(payer.home().join("causeway.db")).expect("removed");
+        let (code, told, people) = restored(&payer, &[]);
+        assert_eq!(
+            (code, told["lacks_member_keys"].as_bool()),
+            (0, Some(!is_there)),
+            "{people}"
+        );
+    }
 }
 
 #[test]
