@@ -242,7 +242,7 @@ async fn an_object_that_lands_after_its_run_was_deleted_is_removed() {
     let began = Instant::now();
     // The files are sealed here, and on their way.
     while !has_local_files(&bulk.payer) {
-        assert!(began.elapsed() < Duration::from_secs(20), "{}", bulk.payer.log());
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", bulk.payer.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -23,7 +23,7 @@ async fn t_f10_a_clock_behind_what_the_store_has_seen_is_told_and_tokens_live_as
     payer.serve_with(&[("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "2")]);
     let begun = Instant::now();
     while payer.count("ledger_entry WHERE action = 'server.clock-jumped'") != 1 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "no entry in the ledger");
+        assert!(begun.elapsed() < Duration::from_secs(60), "no entry in the ledger");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(payer.log().contains("the wall clock was set"), "{}", payer.log());

@@ -44,14 +44,11 @@ pub fn on_small_disk(mib: u64) -> Option<(SmallDisk, TestPayer, Client)> {
     Some((disk, payer, client))
 }
 
-/// What must come to pass within ten seconds.
+/// What must come to pass within a minute.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let begun = Instant::now();
     while !holds().await {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "not within ten seconds: {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -425,7 +422,7 @@ async fn t_f14_writes_that_the_system_refuses_for_want_of_room_lose_nothing() {
     // strace ends with what it traced; before that the store is still held.
     let begun = Instant::now();
     while payer.is_running() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the server is still there");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the server is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     payer.kill();

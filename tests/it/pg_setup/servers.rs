@@ -74,7 +74,7 @@ pub fn answers(url: &str, log: &Path) {
     let began = Instant::now();
     while let Err(error) = diesel::PgConnection::establish(url) {
         let log = || std::fs::read_to_string(log).unwrap_or_default();
-        assert!(began.elapsed() < Duration::from_secs(20), "{error}: {}", log());
+        assert!(began.elapsed() < Duration::from_secs(60), "{error}: {}", log());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

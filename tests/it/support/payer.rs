@@ -191,7 +191,7 @@ impl TestPayer {
                 .as_mut()
                 .and_then(|child| child.try_wait().expect("a status"));
             assert!(
-                ended.is_none() && started.elapsed() < Duration::from_secs(20),
+                ended.is_none() && started.elapsed() < Duration::from_secs(60),
                 "not ready ({ended:?}): {}",
                 self.log()
             );
