@@ -106,6 +106,7 @@ async fn something_is_found_by_an_id_or_a_member_number_and_the_look_is_an_entry
         .await;
     found.assert_status(200);
     let text = found.text();
+    assert_eq!(looks(&scene), before + overview + 2, "that somebody looks, and at whom");
     let decision = scene.payer.json_command(&["grant", "list"])[0]["decision_id"].clone();
     let decision = decision.as_str().expect("an id");
     assert!(text.contains(&format!("/console/exchanges/{decision}")), "{text}");
@@ -113,7 +114,6 @@ async fn something_is_found_by_an_id_or_a_member_number_and_the_look_is_an_entry
         !text.contains(&number) && !text.contains(&scene.patient) && !text.contains("<b>"),
         "{text}"
     );
-    assert_eq!(looks(&scene), before + overview + 2, "that somebody looks, and at whom");
     assert!(!scene.payer.log().contains(&number));
     let noted = format!(
         "ledger_entry e JOIN operator_note n ON n.entry_id = e.id WHERE n.operator = 'ana' AND n.reason = '{WHY}'"
