@@ -150,7 +150,7 @@ fn decision(desk: &Desk, path: &str, candidates: &[Value], version: &Value) -> M
                         label for=(format!("confirm-{place}")) { "The person is candidate " (place) }
                     }
                 }
-                @for (verdict, what) in VERDICTS.iter().copied() {
+                @for (verdict, what) in VERDICTS {
                     div.choice {
                         input id=(verdict) type="radio" name="verdict" value=(verdict) required;
                         label for=(verdict) { (what) }
