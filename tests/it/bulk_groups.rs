@@ -8,10 +8,10 @@ use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
 
 /// Members of the group, and about how many bytes each has in it.
-const MEMBERS: usize = 60_000;
+const MEMBERS: usize = 90_000;
 const MEMBER_BYTES: usize = 1_000;
 /// By how much memory may grow, whatever the group has.
-const GROWTH_KIB: u64 = 40 * 1024;
+const GROWTH_KIB: u64 = 64 * 1024;
 
 /// The groups `big-consentconstraint` with very many members, and `big-nomatch` with one.
 fn add_groups(payer: &TestPayer) {
