@@ -21,6 +21,7 @@ pub mod receipt_keys;
 pub mod refusals;
 mod scarce;
 pub mod scopes;
+pub mod secret_file;
 #[cfg(test)]
 pub(crate) mod tests;
 mod throttle;
