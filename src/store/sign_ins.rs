@@ -34,15 +34,21 @@ pub fn insert(db: &mut Db, hash: &[u8], row: &SignInRow) -> Result<(), Failure> 
     Ok(())
 }
 
-/// How many sign-ins have not ended at `lasting_ms`.
+/// Makes room for one more sign-in where `most` are stored, which is 1 or more: the oldest gives way, with those of the same millisecond.
 ///
 /// # Errors
 /// Those of the database.
-pub fn open(db: &mut Db, lasting_ms: i64) -> Result<i64, Failure> {
-    Ok(console_sign_in::table
-        .filter(console_sign_in::expires_ms.gt(lasting_ms))
-        .count()
-        .get_result(db)?)
+pub fn make_room(db: &mut Db, most: i64) -> Result<(), Failure> {
+    let last_of_most: Option<i64> = console_sign_in::table
+        .order(console_sign_in::expires_ms.desc())
+        .select(console_sign_in::expires_ms)
+        .offset(most - 1)
+        .first(db)
+        .optional()?;
+    if let Some(expires_ms) = last_of_most {
+        diesel::delete(console_sign_in::table.filter(console_sign_in::expires_ms.le(expires_ms))).execute(db)?;
+    }
+    Ok(())
 }
 
 /// The sign-in of this hash, whenever it ends. It stays where it is.

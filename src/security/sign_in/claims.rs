@@ -45,9 +45,11 @@ impl ClaimRules {
         })
     }
 
-    /// The name of the person; `None` where the claim is missing or can be no operator's name, or is an address that the provider has not verified.
+    /// The name of the person; `None` where the claim is missing or can be no operator's name, or is an address of which the provider does not say
+    /// that it has verified it: at some providers people choose their address.
     pub(super) fn name(&self, claims: &Value) -> Option<String> {
-        if self.name_claim == "email" && claims["email_verified"] == false {
+        let is_address = matches!(self.name_claim.as_str(), "email" | "/email");
+        if is_address && claims["email_verified"] != true {
             return None;
         }
         let name = claim(claims, &self.name_claim)?.as_str()?;
@@ -139,13 +141,30 @@ mod tests {
             ("sub", json!({"sub": "00u1-x"}), Some("00u1-x")),
             (
                 "email",
-                json!({"email": "ana@payer.example"}),
+                json!({"email": "ana@payer.example", "email_verified": true}),
                 Some("ana@payer.example"),
             ),
             (
-                "email",
+                "/email",
                 json!({"email": "ana@payer.example", "email_verified": true}),
                 Some("ana@payer.example"),
+            ),
+            ("email", json!({"email": "ana@payer.example"}), None),
+            ("/email", json!({"email": "ana@payer.example"}), None),
+            (
+                "email",
+                json!({"email": "ana@payer.example", "email_verified": "true"}),
+                None,
+            ),
+            (
+                "email",
+                json!({"email": "ana@payer.example", "email_verified": null}),
+                None,
+            ),
+            (
+                "/email",
+                json!({"email": "ana@payer.example", "email_verified": false}),
+                None,
             ),
             (
                 "email",

@@ -25,7 +25,8 @@ use settings::ProviderSettings;
 
 /// How long a sign-in may take, in milliseconds.
 pub const SIGN_IN_MS: i64 = 10 * 60_000;
-/// Most sign-ins that have not ended: nobody needs a right to begin one.
+/// Most sign-ins that are stored. Nobody needs a right to begin one, so a further one is not refused, which would lock everybody out: the oldest
+/// gives way.
 const OPEN_MOST: i64 = 1_000;
 
 /// The identity provider of this server, and what its values mean here.
@@ -42,8 +43,8 @@ pub struct BegunSignIn {
     pub handle: SignInHandle,
 }
 
-/// What the provider lets the browser bring back, each empty where it is missing.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the provider lets the browser bring back, each empty where it is missing. It has no `Debug`: code and state are for no log.
+#[derive(Clone, Copy)]
 pub struct SignInAnswer<'a> {
     /// The code that we exchange for a token.
     pub code: &'a str,
@@ -110,7 +111,7 @@ impl ConsoleSignIn {
     /// Begins a sign-in that comes back to `redirect` and leads to `place`. `session`: what the cookie of the session holds that the browser has.
     ///
     /// # Errors
-    /// [`Fault::SignInProvider`]; [`Fault::Overloaded`] while too many are open; those of the store.
+    /// [`Fault::SignInProvider`]; those of the store.
     pub async fn begin(
         &self,
         ctx: &Context,
@@ -131,10 +132,7 @@ impl ConsoleSignIn {
         ctx.store
             .reserved()
             .write(move |db| {
-                if sign_ins::open(db, lasting_ms)? >= OPEN_MOST {
-                    return Err(Failure::new(Fault::Overloaded)
-                        .remedy("Try again in ten minutes, or sign in by a link: too many sign-ins have been begun."));
-                }
+                sign_ins::make_room(db, OPEN_MOST)?;
                 sign_ins::insert(db, &hash, &row)
             })
             .await?;

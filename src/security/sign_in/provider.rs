@@ -47,14 +47,16 @@ impl std::error::Error for NoAnswer {}
 #[derive(Default)]
 struct Known {
     metadata: Option<Arc<ProviderMetadataWithLogout>>,
-    until_ms: i64,
+    fetched_ms: Option<i64>,
     failed_ms: Option<i64>,
     refreshed_ms: Option<i64>,
 }
 
 impl Known {
+    /// What was fetched within [`KEEP_MS`] of `now_ms`, before or after it: a clock that was ahead and is set back keeps no old keys in use.
     fn usable(&self, now_ms: i64) -> Option<Arc<ProviderMetadataWithLogout>> {
-        self.metadata.clone().filter(|_| now_ms < self.until_ms)
+        let is_near = self.fetched_ms.is_some_and(|at_ms| (now_ms - at_ms).abs() < KEEP_MS);
+        self.metadata.clone().filter(|_| is_near)
     }
 }
 
@@ -228,7 +230,7 @@ impl IdentityProvider {
             Ok(metadata) => {
                 let metadata = Arc::new(metadata);
                 known.metadata = Some(Arc::clone(&metadata));
-                known.until_ms = now_ms + KEEP_MS;
+                known.fetched_ms = Some(now_ms);
                 known.failed_ms = None;
                 Ok(metadata)
             }
@@ -330,5 +332,72 @@ fn not_given(error: &CoreRequestTokenError<NoAnswer>) -> Failure {
             unusable("it refuses oidc.client_id, our secret, or the address to which the browser came back")
         }
         _ => unusable("its answer to the code cannot be used"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW_MS: i64 = 1_796_000_000_000;
+
+    #[test]
+    fn keys_are_used_for_an_hour_even_if_the_clock_was_set_back() {
+        let document = json!({
+            "issuer": "https://login.example", "authorization_endpoint": "https://login.example/authorize",
+            "jwks_uri": "https://login.example/keys", "response_types_supported": ["code"],
+            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
+        });
+        let metadata = serde_json::from_value(document).expect("a document");
+        let mut known = Known {
+            metadata: Some(Arc::new(metadata)),
+            fetched_ms: Some(NOW_MS),
+            ..Known::default()
+        };
+        for (after_ms, wanted) in [
+            (-KEEP_MS, false),
+            (-1, true),
+            (0, true),
+            (KEEP_MS - 1, true),
+            (KEEP_MS, false),
+        ] {
+            assert_eq!(known.usable(NOW_MS + after_ms).is_some(), wanted, "{after_ms}");
+        }
+        known.fetched_ms = None;
+        assert!(known.usable(NOW_MS).is_none());
+    }
+
+    #[test]
+    fn a_rest_ends_by_time_and_by_a_clock_that_is_set_back() {
+        for (after_ms, wanted) in [(-1, false), (0, true), (REST_MS - 1, true), (REST_MS, false)] {
+            assert_eq!(
+                is_within(REST_MS, Some(NOW_MS), NOW_MS + after_ms),
+                wanted,
+                "{after_ms}"
+            );
+        }
+        assert!(!is_within(REST_MS, None, NOW_MS));
+    }
+
+    #[test]
+    fn a_public_provider_names_public_addresses_over_tls_alone() {
+        for (url, is_here, wanted) in [
+            ("https://login.example/token", false, true),
+            ("http://login.example/token", false, false),
+            ("https://127.0.0.1/token", false, false),
+            ("https://localhost/token", false, false),
+            ("https://169.254.169.254/latest", false, false),
+            ("https://[::1]/token", false, false),
+            ("https://user@login.example/token", false, false),
+            ("https://login.example/token#x", false, false),
+            ("javascript:alert(1)", false, false),
+            ("file:///etc/passwd", false, false),
+            ("http://127.0.0.1:9/token", true, true),
+            ("http://login.example/token", true, false),
+            ("https://10.0.0.1/token", true, false),
+        ] {
+            assert_eq!(check(url, is_here).is_ok(), wanted, "{url}");
+        }
     }
 }

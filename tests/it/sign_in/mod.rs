@@ -3,6 +3,7 @@
 mod browser;
 mod provider;
 mod refused;
+mod rows;
 mod start;
 
 use crate::support::console::{assert_refused, link};

@@ -212,7 +212,7 @@ fn read(stream: &mut impl Read) -> Option<Asked> {
                 found.unwrap_or_default()
             };
             let body = &bytes[end + 4..];
-            if body.len() >= header("content-length").parse().unwrap_or(0) {
+            if body.len() >= header("content-length").parse::<usize>().unwrap_or(0) {
                 let target = head.split(' ').nth(1)?.to_owned();
                 let (path, query) = target.split_once('?').unwrap_or((target.as_str(), ""));
                 return Some(Asked {

@@ -139,6 +139,22 @@ async fn an_answer_serves_once_and_in_the_browser_that_began_alone() {
 }
 
 #[tokio::test]
+async fn an_answer_with_a_parameter_twice_is_refused_and_takes_nothing() {
+    let provider = FakeProvider::with("ana", json!("ops"));
+    let payer = started(&provider);
+    let mut visitor = Visitor::of(&payer);
+    let begun = visitor.begin().await;
+    let back = visitor.at_provider(&begun).await;
+    for more in ["&code=x", "&state=x", "&iss=https://evil.example", "&error=a&error=b"] {
+        let refused = visitor.go(&format!("{back}{more}"), "cross-site").await;
+        assert_refused(&refused, Fault::SignInUnfit);
+        assert!(!visitor.cookies.contains_key(SESSION), "{more}");
+    }
+    assert_eq!(provider.asked(TOKEN), 0);
+    visitor.go(&back, "cross-site").await.assert_status(200);
+}
+
+#[tokio::test]
 async fn a_provider_that_answers_badly_to_a_code_gives_a_page_that_says_so() {
     let provider = FakeProvider::with("ana", json!("ops"));
     let payer = started(&provider);

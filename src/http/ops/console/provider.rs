@@ -80,6 +80,11 @@ async fn finished(
     let handle = visit::sign_in_handle(request, origin).filter(|_| is_page);
     let handle = handle.ok_or_else(|| Failure::new(Fault::SignInUnfit).because("the browser has begun no sign-in"))?;
     let given = pairs(request.query_string())?;
+    if has_twice(&given) {
+        return Err(Failure::new(Fault::SignInUnfit)
+            .because("the answer has a parameter twice")
+            .into());
+    }
     let answer = SignInAnswer {
         code: only(&given, "code"),
         state: only(&given, "state"),
@@ -105,6 +110,12 @@ async fn finished(
         response.append_header((header::SET_COOKIE, cookie));
     }
     Ok(response.body(frame::page(None, "Signed in", &body)))
+}
+
+/// Whether a parameter that counts is there more than once, as no provider sends it (RFC 6749 section 3.1): it would count as one that is missing.
+fn has_twice(given: &[(String, String)]) -> bool {
+    let is_twice = |name: &&str| given.iter().filter(|(key, _)| key == *name).count() > 1;
+    ["code", "state", "iss", "error"].iter().any(is_twice)
 }
 
 fn provider(app: &App) -> Result<&ConsoleSignIn, Failure> {
