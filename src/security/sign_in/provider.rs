@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 const ANSWER_BYTES: usize = 262_144;
 /// Time for which its document and keys are used, milliseconds.
 const KEEP_MS: i64 = 3_600_000;
-/// Shortest time between two requests for its keys because a token names one that is not known, milliseconds.
+/// Shortest time between two requests for its keys because none of them fits a token, milliseconds.
 const REFRESH_MS: i64 = 60_000;
 /// Time after a failure in which it is not asked again, milliseconds.
 const REST_MS: i64 = 10_000;
@@ -173,7 +173,8 @@ impl IdentityProvider {
         Some(request.http_get_url().to_string())
     }
 
-    /// The claims of a token that is for this sign-in. A key that is not known makes the keys be fetched again.
+    /// The claims of a token that is for this sign-in. A key that is not known, or that does not fit, makes the keys be fetched again: a provider may
+    /// make a new one under an old name, or name none.
     async fn judged(
         &self,
         token: &CoreIdToken,
@@ -188,7 +189,7 @@ impl IdentityProvider {
             now_ms,
         };
         let mut judged = judge.claims(token, metadata.jwks());
-        if matches!(judged, Err(TokenRefused::KeyUnknown))
+        if matches!(judged, Err(TokenRefused::KeyUnknown | TokenRefused::Signature))
             && let Some(newer) = self.newer(metadata, now_ms).await?
         {
             judged = judge.claims(token, newer.jwks());
@@ -208,7 +209,7 @@ impl IdentityProvider {
         self.fetch(&mut known, now_ms).await
     }
 
-    /// The same, fetched after `seen`; `None` when it was fetched for an unknown key a moment ago.
+    /// The same, fetched after `seen`; `None` when it was fetched a moment ago because no key fitted.
     async fn newer(
         &self,
         seen: &Arc<ProviderMetadataWithLogout>,
@@ -280,7 +281,7 @@ async fn send(http: reqwest::Client, is_here: bool, request: HttpRequest) -> Res
     let request = reqwest::Request::try_from(request).map_err(|_| NoAnswer("it names an address that is none"))?;
     let failed = |error: reqwest::Error| NoAnswer(kind_of(&error));
     let mut reply = http.execute(request).await.map_err(failed)?;
-    let mut response = openidconnect::http::Response::new(Vec::new());
+    let mut response: HttpResponse = openidconnect::http::Response::new(Vec::new());
     *response.status_mut() = reply.status();
     *response.headers_mut() = reply.headers().clone();
     while let Some(piece) = reply.chunk().await.map_err(failed)? {

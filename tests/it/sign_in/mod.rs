@@ -293,6 +293,22 @@ async fn keys_that_the_provider_makes_are_found_and_not_asked_for_without_end() 
 }
 
 #[tokio::test]
+async fn a_key_that_the_provider_makes_under_an_old_name_is_found() {
+    let provider = FakeProvider::with("ana", json!("ops"));
+    let payer = started(&provider);
+    let mut visitor = Visitor::of(&payer);
+    visitor.sign_in().await.assert_status(200);
+    provider.rotate("k1");
+    visitor.sign_in().await.assert_status(200);
+    assert_eq!(provider.keys_asked(), 2);
+    provider.rotate("k1");
+    for _ in 0..3 {
+        assert_refused(&visitor.sign_in().await, Fault::SignInUnfit);
+    }
+    assert_eq!(provider.keys_asked(), 2, "once a minute");
+}
+
+#[tokio::test]
 async fn a_provider_over_tls_is_trusted_by_the_authorities_that_the_configuration_names() {
     let mut payer = bare();
     let provider = FakeProvider::over_tls(&payer.pki.server(), "ana", json!("ops"));
