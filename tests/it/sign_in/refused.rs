@@ -139,6 +139,23 @@ async fn an_answer_serves_once_and_in_the_browser_that_began_alone() {
 }
 
 #[tokio::test]
+async fn of_two_answers_that_come_at_once_one_counts() {
+    let provider = FakeProvider::with("ana", json!("ops"));
+    let payer = started(&provider);
+    let (mut visitor, mut twin) = (Visitor::of(&payer), Visitor::of(&payer));
+    for round in 1..=3 {
+        let begun = visitor.begin().await;
+        let back = visitor.at_provider(&begun).await;
+        twin.cookies = visitor.cookies.clone();
+        let (one, other) = tokio::join!(visitor.go(&back, "cross-site"), twin.go(&back, "cross-site"));
+        let mut statuses = [one.status, other.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401], "{round}");
+        assert_eq!(provider.asked(TOKEN), round);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_with_a_parameter_twice_is_refused_and_takes_nothing() {
     let provider = FakeProvider::with("ana", json!("ops"));
     let payer = started(&provider);
