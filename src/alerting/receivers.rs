@@ -7,21 +7,19 @@ use crate::error::{Failure, Fault, FaultOwner};
 use crate::ids::is_fhir_id;
 use crate::ops::alerts::table::{Alert, AlertSeverity};
 use crate::secret::Secret;
-use crate::security::address::{GuardedResolver, check_registered};
+use crate::security::address::{GuardedResolver, check_configured};
+use crate::security::secret_file::{secret_of, text_of};
 use reqwest::Url;
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 /// The key of the configuration.
 const KEY: &str = "alerts.receivers";
-/// Most receivers, and most bytes of the file and of a secret.
+/// Most receivers, and most bytes of the file.
 const MOST: usize = 16;
 const FILE_BYTES: u64 = 65_536;
-const SECRET_BYTES: u64 = 1_024;
 /// Fewest bytes of a secret: as many as the signature has.
 const SECRET_LEAST: usize = 32;
 /// Time for a connection.
@@ -134,16 +132,6 @@ fn refuse(remedy: String) -> Failure {
     Failure::new(Fault::ConfigInvalid).at(KEY).remedy(remedy)
 }
 
-/// The text of a file that is not longer than `most` bytes, or why there is none.
-fn text_of(path: &Path, most: u64) -> Result<String, &'static str> {
-    match fs::metadata(path) {
-        Err(_) => Err("it is not there, or cannot be read"),
-        Ok(about) if !about.is_file() => Err("it is no file"),
-        Ok(about) if about.len() > most => Err("it is too long"),
-        Ok(_) => fs::read_to_string(path).map_err(|_| "it cannot be read, or is no text"),
-    }
-}
-
 fn receiver(entry: &ReceiverEntry, folder: &Path) -> Result<Receiver, Failure> {
     if !is_fhir_id(&entry.name) {
         return Err(refuse(
@@ -152,13 +140,14 @@ fn receiver(entry: &ReceiverEntry, folder: &Path) -> Result<Receiver, Failure> {
     }
     let of_it = |why: String| refuse(format!("Correct the receiver {}: {why}.", entry.name));
     let (url, is_here) =
-        allowed(&entry.url).map_err(|why| of_it(format!("its url cannot be called, because {why}")))?;
+        check_configured(&entry.url).map_err(|why| of_it(format!("its url cannot be called, because {why}")))?;
     let owners = chosen(entry.owners.as_deref(), &FaultOwner::ALL.map(FaultOwner::code))
         .map_err(|known| of_it(format!("owners is a list of {known}, or left out for all")))?;
     let severities = [AlertSeverity::Page, AlertSeverity::Ticket].map(AlertSeverity::code);
     let severities = chosen(entry.severities.as_deref(), &severities)
         .map_err(|known| of_it(format!("severities is a list of {known}, or left out for both")))?;
-    let secret = secret(&folder.join(&entry.secret_file)).map_err(|why| of_it(format!("its secret_file {why}")))?;
+    let secret = secret_of(&folder.join(&entry.secret_file), SECRET_LEAST)
+        .map_err(|why| of_it(format!("its secret_file {why}")))?;
     let trust = match &entry.trust {
         None => None,
         Some(name) => {
@@ -177,21 +166,6 @@ fn receiver(entry: &ReceiverEntry, folder: &Path) -> Result<Receiver, Failure> {
     })
 }
 
-/// Parses the URL of a receiver, and says whether it is on this machine: only there without TLS, and everywhere else a public name or address.
-fn allowed(text: &str) -> Result<(Url, bool), &'static str> {
-    match Url::parse(text).ok().filter(is_on_this_machine) {
-        None => check_registered(text, false).map(|url| (url, false)),
-        Some(url) if !url.username().is_empty() || url.password().is_some() => Err("it has a user name"),
-        Some(url) if url.fragment().is_some() => Err("it has a fragment"),
-        Some(url) => Ok((url, true)),
-    }
-}
-
-fn is_on_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    matches!(url.scheme(), "http" | "https") && matches!(host, "127.0.0.1" | "[::1]" | "localhost")
-}
-
 /// The words that were chosen of those that are known; an error has the known ones.
 fn chosen(given: Option<&[String]>, known: &[&'static str]) -> Result<BTreeSet<&'static str>, String> {
     let refused = || known.join(", ");
@@ -208,22 +182,6 @@ fn chosen(given: Option<&[String]>, known: &[&'static str]) -> Result<BTreeSet<&
                     .ok_or_else(refused)
             })
             .collect(),
-    }
-}
-
-/// Reads a secret, which nobody but the server's user may read.
-fn secret(path: &Path) -> Result<Secret, String> {
-    let is_open = |about: fs::Metadata| about.mode() & 0o077 != 0;
-    if fs::metadata(path).is_ok_and(is_open) {
-        return Err("can be read by others: set its mode to 0600".to_owned());
-    }
-    let text = text_of(path, SECRET_BYTES).map_err(|why| format!("cannot be used: {why}"))?;
-    let text = text.trim();
-    match text.len() < SECRET_LEAST {
-        true => Err(format!(
-            "has less than {SECRET_LEAST} characters, such as `openssl rand -hex 32` prints"
-        )),
-        false => Ok(Secret::new(text)),
     }
 }
 

@@ -101,6 +101,23 @@ keys! {
     OAUTH_ALLOW_LOOPBACK_JWKS: bool = key("oauth.allow_loopback_jwks", Switch, "false",
         "Fetch key sets from this machine too; for tests only, refused when listening beyond loopback.");
 
+    OIDC_ISSUER: Option<String> = key("oidc.issuer", Text, "",
+        "The OpenID provider by which people sign in to the console, exactly as it names itself; without it they sign in by links alone (docs/operators/console.md).").like("\"https://login.old-payer.example\"");
+    OIDC_CLIENT_ID: Option<String> = key("oidc.client_id", Text, "",
+        "Our client id at that provider.").like("\"causeway-console\"");
+    OIDC_CLIENT_SECRET_FILE: Option<PathBuf> = key("oidc.client_secret_file", File, "",
+        "File of our secret at that provider, which only the server's user may read; without it we are a public client.").like("\"oidc-secret\"");
+    OIDC_SCOPES: Vec<String> = key("oidc.scopes", Texts, "[]",
+        "Scopes to ask for besides openid, where the provider gives its claims only for them.").like("[\"profile\", \"groups\"]");
+    OIDC_NAME_CLAIM: String = key("oidc.name_claim", Text, "\"sub\"",
+        "Claim of the id token with the name of the person, as the ledger has it; one that people cannot choose or change by themselves.");
+    OIDC_ROLE_CLAIM: String = key("oidc.role_claim", Text, "\"roles\"",
+        "Claim of the id token with the roles or groups of the person, a text or a list; with a slash at its beginning a JSON Pointer, such as /realm_access/roles.");
+    OIDC_ROLES: Vec<String> = key("oidc.roles", Texts, "[]",
+        "What the values of that claim mean here: VALUE=ROLE each, with more than one item for a value that gives several roles. Whoever has none of these values is refused.").like("[\"payer-ops=operator\", \"payer-audit=auditor\"]");
+    OIDC_PROVIDER_CA: Vec<PathBuf> = key("oidc.provider_ca", Files, "[]",
+        "PEM files of the authorities of the provider's certificate; those of the system when there are none.").like("[\"provider-ca.pem\"]");
+
     POLICY_MATCHING: String = key("policy.matching", Choice(&["safe", "balanced"]), "\"safe\"",
         "Version of the matching policy that is in force until another one is activated.");
     POLICY_FOUR_EYES: bool = key("policy.four_eyes", Switch, "false",

@@ -11,6 +11,7 @@ mod key;
 pub mod keys;
 mod load;
 mod network;
+mod oidc;
 mod retention;
 mod sections;
 mod show;
@@ -23,6 +24,7 @@ pub use bulk::BulkConfig;
 pub use exchange::AskingConfig;
 pub use jobs::Jobs;
 pub use network::AddressRange;
+pub use oidc::OidcConfig;
 pub use show::effective;
 
 use crate::context::{Payer, ReviewTerms};
@@ -289,6 +291,8 @@ pub struct Config {
     pub payer: PayerSection,
     /// `[oauth]`
     pub oauth: Oauth,
+    /// `[oidc]`; `None` when people sign in to the console by links alone.
+    pub oidc: Option<OidcConfig>,
     /// `[policy]`
     pub policy: PolicyConfig,
     /// `[log]`

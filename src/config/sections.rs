@@ -83,6 +83,7 @@ impl ConfigValues {
                 access_token_seconds: self.get(&keys::OAUTH_ACCESS_TOKEN_SECONDS)?,
                 allow_loopback_jwks,
             },
+            oidc: self.oidc()?,
             policy: PolicyConfig {
                 matching: self.get(&keys::POLICY_MATCHING)?,
                 four_eyes: self.get(&keys::POLICY_FOUR_EYES)?,

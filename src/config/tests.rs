@@ -144,6 +144,20 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
             "oauth.allow_loopback_jwks",
             "tests",
         ),
+        (
+            "[oidc]\nissuer = 'https://login.example'",
+            none,
+            "oidc.issuer",
+            "oidc.roles together",
+        ),
+        (
+            "[oidc]\nissuer = 'https://login.example'\nclient_id = 'c'",
+            none,
+            "oidc.issuer",
+            "oidc.roles together",
+        ),
+        ("[oidc]\nroles = ['a=admin']", none, "oidc.issuer", "together"),
+        ("[oidc]\nroles = 'a=admin'", none, "oidc.roles", "list"),
         ("[policy]\nmatching = 'loose'", none, "policy.matching", "safe"),
         (
             "[policy]\nrelease = 'cms-0057'",

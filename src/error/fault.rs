@@ -67,6 +67,10 @@ faults! {
     PartnerSuspended    => ("SE-006", "forbidden",       Error, 403, Never,     Operator,   Day,     "This partner is suspended.", "Contact the payer's operator."),
     FormForeign         => ("SE-008", "forbidden",       Error, 403, Never,     Caller,     NextTry, "The form was not sent from a page of this server.", "Open the page again in the same browser, and send the form from there."),
     RoleMissing         => ("SE-007", "forbidden",       Error, 403, Never,     Caller,     NextTry, "The role of the operator token does not allow this.", "Use a token of a role that may do this; docs/operations.md names the roles."),
+    // Signing in to the console by an identity provider (operators only)
+    SignInUnfit         => ("SI-001", "login",           Error, 401, Never,     Caller,     NextTry, "The sign-in could not be completed.", "Begin again on the first page of the console, in the same browser, and end it within ten minutes."),
+    SignInNoRole        => ("SI-002", "forbidden",       Error, 403, Never,     Operator,   NextTry, "The identity provider gives this person no role for the console.", "Ask for one of the groups that oidc.roles names, or add a group of this person to oidc.roles."),
+    SignInProvider      => ("SI-003", "transient",       Error, 503, Backoff,   Operator,   Day,     "The identity provider does not answer, or its answer cannot be used.", "Try again in a minute, or sign in by a link of `causeway console link`. The log has the cause."),
     // OAuth (answered as RFC 6749 JSON)
     OauthRequest        => ("OA-001", "invalid",         Error, 400, Never,     Caller,     NextTry, "The token request is malformed.", "Send each form field once, as application/x-www-form-urlencoded."),
     OauthClient         => ("OA-002", "login",           Error, 401, Never,     Caller,     NextTry, "The client could not be authenticated.", "Sign a new assertion with a registered key. Set iss and sub to the client_id, aud to the address of the token endpoint, exp at most 300 s ahead, and jti to a new id."),

@@ -12,6 +12,7 @@ use crate::http::checkpoint::HandedCheckpoint;
 use crate::http::explorer::ActingPartner;
 use crate::records::index;
 use crate::release::PageLinks;
+use crate::security::sign_in::ConsoleSignIn;
 use crate::security::tls::ServerTls;
 use crate::security::{Authority, OauthSettings};
 use crate::store::secrets;
@@ -31,6 +32,8 @@ pub struct App {
     pub oauth: OauthSettings,
     /// The certificates of the partners' listener.
     pub tls: ServerTls,
+    /// The identity provider by which people sign in to the console, if there is one.
+    pub sign_in: Option<ConsoleSignIn>,
     /// Signs and reads page links.
     pub links: PageLinks,
     /// The files of bulk runs.
@@ -48,8 +51,9 @@ impl App {
     /// Builds the state over an open context, after bringing the index of the matcher up to date. Blocks the thread.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`Fault::ConfigInvalid`](crate::error::Fault::ConfigInvalid) for an identity provider that may not be called; those of the store.
     pub fn new(ctx: Context, config: Arc<Config>, tls: ServerTls) -> Result<App, Failure> {
+        let sign_in = ConsoleSignIn::of(&config)?;
         index::catch_up(&ctx)?;
         let key = ctx
             .store
@@ -59,6 +63,7 @@ impl App {
             oauth: OauthSettings::new(&config, tls.revocations()),
             authority: Authority::new(tls.revocations()),
             tls,
+            sign_in,
             links: PageLinks::new(key),
             bulk: BulkFiles::new(&config),
             bulk_looks: BulkLooks::default(),

@@ -8,7 +8,7 @@ use crate::audit::packet_sealing::seal_packets;
 use crate::error::{Failure, Fault};
 use crate::keeping::DataKind;
 use crate::keeping::table::ALERT_MS;
-use crate::store::{alert_episodes, authorizations, console, entries, guesses, idempotency, tokens};
+use crate::store::{alert_episodes, authorizations, console, entries, guesses, idempotency, sign_ins, tokens};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const fn sweep(name: &'static str, every_s: u64, safe_because: &'static str) -> 
     }
 }
 
-/// Deletes expired assertion ids, tokens, links and sessions of the console, idempotency rows and guesses, and alerts that ended long ago.
+/// Deletes expired assertion ids, tokens, links, sessions and sign-ins of the console, idempotency rows and guesses, and alerts that ended long ago.
 pub static EXPIRED: WorkKind = sweep(
     "expired",
     60,
@@ -114,6 +114,7 @@ fn drop_expired(held: &HeldJob) -> Result<(), Failure> {
     held.write_blocking(move |db| {
         tokens::prune(db, lasting_ms, surely_ms)?;
         console::prune(db, lasting_ms)?;
+        sign_ins::prune(db, lasting_ms)?;
         let kept_ms = periods.ms(DataKind::Idempotency);
         let gone = idempotency::sweep(db, surely_ms, IDEMPOTENCY_ROWS)?;
         if !gone.is_empty() {

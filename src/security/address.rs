@@ -107,6 +107,26 @@ pub fn check_registered(text: &str, loopback: bool) -> Result<reqwest::Url, &'st
     }
 }
 
+/// Parses a URL that whoever runs this server wrote into a file, and says whether it is on this machine: only there without TLS, and everywhere
+/// else a public name or address.
+///
+/// # Errors
+/// As [`check_url`].
+pub fn check_configured(text: &str) -> Result<(reqwest::Url, bool), &'static str> {
+    match reqwest::Url::parse(text).ok().filter(is_on_this_machine) {
+        None => check_registered(text, false).map(|url| (url, false)),
+        Some(url) if !url.username().is_empty() || url.password().is_some() => Err("it has a user name"),
+        Some(url) if url.fragment().is_some() => Err("it has a fragment"),
+        Some(url) => Ok((url, true)),
+    }
+}
+
+/// Whether a URL names this machine plainly, for HTTP with or without TLS.
+pub fn is_on_this_machine(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    matches!(url.scheme(), "http" | "https") && matches!(host, "127.0.0.1" | "[::1]" | "localhost")
+}
+
 /// Whether a host name belongs to a private network. `host` is in lower case, as the URL parser returns it.
 fn is_inner(host: &str) -> bool {
     let name = host.trim_end_matches('.');

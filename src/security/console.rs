@@ -1,7 +1,8 @@
 //! Signing in to the console: one-time links, and the sessions of browsers that they begin.
 //!
 //! A link is a secret of 128 bits that works once, within a minute, for the person and the roles that it was made for. What it begins is an operator's
-//! token that only a cookie can show: it is listed and revoked as any token, and no bearer token has its hash. Only hashes are stored.
+//! token that only a cookie can show: it is listed and revoked as any token, and no bearer token has its hash. Only hashes are stored. Whoever
+//! signs in by an identity provider (`security::sign_in`) gets a session of the same kind, which is shorter.
 
 use super::operator::{Operator, Roles, demand_name, link_object, token_id};
 use crate::audit::{Action, LedgerEvent, Object, OperatorNote, ledger};
@@ -17,8 +18,12 @@ pub const LINK_MS: i64 = 60_000;
 pub const IDLE_MS: i64 = 15 * 60_000;
 /// How long a session lasts in any case, in milliseconds: a working day.
 pub const SESSION_MS: i64 = 8 * 3_600_000;
+/// How long a session lasts in any case that an identity provider has let begin, in milliseconds: a role that it takes away has ended then.
+pub const PROVIDED_SESSION_MS: i64 = 3_600_000;
 /// How exactly it is known when a session was last used, in milliseconds.
 const SEEN_MS: i64 = 30_000;
+/// What the entry of such a session says of how it began.
+const PROVIDED: &str = "signed in by OpenID Connect";
 /// Longest secret that is looked up, in bytes. A link has 22.
 const SECRET_BYTES: usize = 128;
 
@@ -38,6 +43,8 @@ pub struct BegunSession {
     pub handle: [u8; 32],
     /// Whose it is.
     pub name: String,
+    /// How long it lasts in any case, milliseconds.
+    pub lasts_ms: i64,
 }
 
 /// The holder of a session.
@@ -54,7 +61,7 @@ fn link_hash(secret: &str) -> [u8; 32] {
 }
 
 /// The hash under which a session is stored. No bearer token can have it: a header holds no line break.
-fn session_hash(handle: &[u8; 32]) -> [u8; 32] {
+pub(super) fn session_hash(handle: &[u8; 32]) -> [u8; 32] {
     sha256_of(&[b"console session\n", handle])
 }
 
@@ -111,34 +118,89 @@ pub fn redeem(
     before: Option<&[u8; 32]>,
     correlation: &Correlation,
 ) -> impl FnMut(&mut Db) -> Result<Option<BegunSession>, Failure> + Send + 'static {
-    let (link, handle) = (link_hash(secret), random::<32>());
+    let link = link_hash(secret);
     let is_possible = secret.len() <= SECRET_BYTES;
-    let (hash, agent) = (session_hash(&handle), sha256(agent.as_bytes()));
-    let before = before.map(session_hash);
-    let (at_us, lasting_ms) = (ctx.clock.now_us(), ctx.clock.lasting_ms());
-    let [before_id, id] = [(); 2].map(|()| ctx.ids.new_id(at_us / 1000));
-    let correlation = correlation.clone();
+    let session = NewSession::of(ctx, agent, before.map(session_hash), correlation);
     move |db| {
         let taken = match is_possible {
             true => console::take_link(db, &link)?,
             false => None,
         };
         // A link that comes too late is gone as one that was used.
-        let Some(row) = taken.filter(|row| same(&row.hash, &link) && row.expires_ms > lasting_ms) else {
+        let Some(row) = taken.filter(|row| same(&row.hash, &link) && row.expires_ms > session.lasting_ms) else {
             return Ok(None);
         };
         if Roles::parse(&row.role).is_none() {
             return Ok(None);
         }
-        if let Some(before) = &before {
-            end_before(db, before, (&before_id, at_us), &correlation)?;
+        session.write(db, (&row.role, &row.name), SESSION_MS, "").map(Some)
+    }
+}
+
+/// The write that begins a session of this browser (`agent`, as it names itself) for somebody whom the identity provider has named, with a
+/// handle that is new. The session with the hash `before` of the same browser ends, and the ledger says so.
+pub fn admit(
+    ctx: &Context,
+    (roles, name): (&Roles, &str),
+    agent: &str,
+    before: Option<[u8; 32]>,
+    correlation: &Correlation,
+) -> impl FnMut(&mut Db) -> Result<BegunSession, Failure> + Send + 'static {
+    let session = NewSession::of(ctx, agent, before, correlation);
+    let (roles, name) = (roles.text(), name.to_owned());
+    move |db| session.write(db, (&roles, &name), PROVIDED_SESSION_MS, PROVIDED)
+}
+
+/// What a session is begun with, made before the write: that may run again.
+struct NewSession {
+    handle: [u8; 32],
+    agent: [u8; 32],
+    before: Option<[u8; 32]>,
+    at_us: i64,
+    lasting_ms: i64,
+    ids: [String; 2],
+    correlation: Correlation,
+}
+
+impl NewSession {
+    fn of(ctx: &Context, agent: &str, before: Option<[u8; 32]>, correlation: &Correlation) -> NewSession {
+        let at_us = ctx.clock.now_us();
+        NewSession {
+            handle: random::<32>(),
+            agent: sha256(agent.as_bytes()),
+            before,
+            at_us,
+            lasting_ms: ctx.clock.lasting_ms(),
+            ids: [(); 2].map(|()| ctx.ids.new_id(at_us / 1000)),
+            correlation: correlation.clone(),
         }
-        let ends_ms = lasting_ms + SESSION_MS;
-        operator_tokens::insert(db, &hash, (&row.role, &row.name), lasting_ms, ends_ms)?;
-        console::insert_session(db, &hash, &agent, lasting_ms, ends_ms)?;
-        let entry = entry(Action::OperatorTokenIssued, &row.role, &row.name, &hash, &correlation);
-        ledger::append(db, &entry, &id, at_us)?;
-        Ok(Some(BegunSession { handle, name: row.name }))
+    }
+
+    /// Begins it for this role and name, and says so in the ledger, with `how`.
+    fn write(
+        &self,
+        db: &mut Db,
+        (role, name): (&str, &str),
+        lasts_ms: i64,
+        how: &str,
+    ) -> Result<BegunSession, Failure> {
+        let [before_id, id] = &self.ids;
+        if let Some(before) = &self.before {
+            end_before(db, before, (before_id, self.at_us), &self.correlation)?;
+        }
+        let (hash, ends_ms) = (session_hash(&self.handle), self.lasting_ms + lasts_ms);
+        operator_tokens::insert(db, &hash, (role, name), self.lasting_ms, ends_ms)?;
+        console::insert_session(db, &hash, &self.agent, self.lasting_ms, ends_ms)?;
+        let mut entry = entry(Action::OperatorTokenIssued, role, name, &hash, &self.correlation);
+        if let Some(note) = &mut entry.note {
+            how.clone_into(&mut note.reason);
+        }
+        ledger::append(db, &entry, id, self.at_us)?;
+        Ok(BegunSession {
+            handle: self.handle,
+            name: name.to_owned(),
+            lasts_ms,
+        })
     }
 }
 

@@ -21,6 +21,8 @@ pub mod receipt_keys;
 pub mod refusals;
 mod scarce;
 pub mod scopes;
+pub mod secret_file;
+pub mod sign_in;
 #[cfg(test)]
 pub(crate) mod tests;
 mod throttle;

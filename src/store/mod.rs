@@ -111,6 +111,7 @@ mod server;
 mod session;
 mod set_up;
 pub mod shared_resources;
+pub mod sign_ins;
 pub mod size;
 pub mod small_records;
 mod sql_functions;

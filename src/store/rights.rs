@@ -50,6 +50,7 @@ pub const TABLES: &[&str] = &[
     "consent",
     "console_link",
     "console_session",
+    "console_sign_in",
     "control_run",
     "decision",
     "decision_candidate",

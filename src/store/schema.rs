@@ -19,7 +19,7 @@ pub use bulk::{
     bulk_acknowledgement, bulk_file, bulk_job, bulk_piece, bulk_run, bulk_run_file, bulk_run_member, bulk_run_receipt,
     member_group, member_group_entry,
 };
-pub use console::{console_link, console_session};
+pub use console::{console_link, console_session, console_sign_in};
 pub use erased::{backup_made, erasure};
 pub use evidence::{evidence_case, evidence_case_item, evidence_key, evidence_member, evidence_packet, evidence_piece};
 pub use exchanges::{

@@ -110,6 +110,7 @@ mod sandbox_partner;
 mod schema;
 mod search_fuzz;
 mod search_oracle;
+mod sign_in;
 mod slo;
 mod store;
 mod store_durability;

@@ -14,7 +14,7 @@ use exchanges::{
 };
 use requests::{
     BULK_IN_THE_WAY, CONSENT_FORM, CONSENT_OVER, CORRECT, CREDENTIALS, EXCHANGE_STATE, JOB_STATE, LOCKED, LOOK_UP,
-    NOT_MATCHED, PACKET, REQUEST, REVIEW_STATE, ROLE, SECOND_APPROVER, SECOND_REVIEWER, SUSPENDED, THROTTLED,
+    NOT_MATCHED, PACKET, REQUEST, REVIEW_STATE, ROLE, SECOND_APPROVER, SECOND_REVIEWER, SIGN_IN, SUSPENDED, THROTTLED,
 };
 use server::{
     BULK_LATE, BUSY, BY_ITSELF, DAMAGED, DEFECT, FILES, IMPORT, INTEGRITY, KEPT, KEY_FILES, LOAD, SCHEMA, SEAL, STORE,
@@ -53,6 +53,7 @@ procedures! {
     CONSENT_OVER: ConsentNotHonoured, ConsentInactive, ConsentPeriod;
     // Requests of operators
     ROLE: RoleMissing;
+    SIGN_IN: SignInUnfit, SignInNoRole, SignInProvider;
     LOOK_UP: ConsentUnknown, GrantUnknown, MemberUnknown, MemberNumberShared, TraceUnknown, LedgerEntryUnknown,
         PacketUnknown, EvidenceMissing, CaseUnknown, CaseClosed, PacketErased, PartnerUnknown, OperatorTokenUnknown,
         PolicyUnknown, ActivationUnknown, HoldUnknown, OptInUnknown;

@@ -1,9 +1,9 @@
 //! What people do about faults of requests: of partners, and of operators who asked for something that is not there.
 
 use super::super::procedure::RunbookCommand::{
-    BulkCancel, BulkList, ConsentList, EvidenceList, ExchangeShow, JobsList, JobsParked, MatchExplain, MatchList,
-    OperatorList, PartnerCheck, PartnerResume, PartnerShow, PartnerSuspend, PartnerUnlock, PolicyActs, PolicyApprove,
-    ReviewList, ReviewShow, States, Trace,
+    BulkCancel, BulkList, ConfigEffective, ConsentList, EvidenceList, ExchangeShow, JobsList, JobsParked, MatchExplain,
+    MatchList, OperatorList, PartnerCheck, PartnerResume, PartnerShow, PartnerSuspend, PartnerUnlock, PolicyActs,
+    PolicyApprove, ReviewList, ReviewShow, States, Trace,
 };
 use super::super::procedure::RunbookStep::{Do, Run};
 use super::super::procedure::{ContactKind, EscalateTo, PersonDecides, Procedure, ReplayRule, RunbookOwner};
@@ -105,6 +105,27 @@ pub(super) static ROLE: Procedure = Procedure {
     steps: &[
         Run(OperatorList, "See the roles of the token."),
         Do("Ask whoever gives out tokens for one of the right role. Do not share a token."),
+    ],
+};
+
+/// Somebody cannot sign in to the console.
+pub(super) static SIGN_IN: Procedure = Procedure {
+    owner: RunbookOwner::Operations,
+    replay: ReplayRule::AfterCause,
+    person: PersonDecides::Nobody,
+    escalate: EscalateTo::Lead,
+    contact: None,
+    steps: &[
+        Run(
+            ConfigEffective,
+            "Compare the keys under [oidc] with what the identity provider has of this client.",
+        ),
+        Do(
+            "Look for the request id of the page in the log. At the level debug it says why a sign-in was refused, without anybody's name.",
+        ),
+        Do(
+            "In the meantime let people in by a link of `causeway console link`, each under the name that the identity provider gives.",
+        ),
     ],
 };
 

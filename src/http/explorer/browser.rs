@@ -31,9 +31,12 @@ pub fn is_own_navigation(headers: &HeaderMap, origin: &str) -> bool {
 /// never one of another port of this host.
 pub fn is_chosen_navigation(headers: &HeaderMap) -> bool {
     let is_ours = matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
-    is_ours
-        && only(headers, "sec-fetch-mode") == Some("navigate")
-        && only(headers, "sec-fetch-dest") == Some("document")
+    is_ours && is_navigation(headers)
+}
+
+/// Whether the headers are those of a navigation to a page, whoever began it.
+pub fn is_navigation(headers: &HeaderMap) -> bool {
+    only(headers, "sec-fetch-mode") == Some("navigate") && only(headers, "sec-fetch-dest") == Some("document")
 }
 
 /// The value of a header that is sent exactly once.

@@ -18,3 +18,12 @@ diesel::table! {
         expires_ms -> BigInt,
     }
 }
+
+diesel::table! {
+    console_sign_in (hash) {
+        hash -> Binary,
+        session_before -> Nullable<Binary>,
+        place -> Text,
+        expires_ms -> BigInt,
+    }
+}

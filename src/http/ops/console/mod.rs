@@ -15,6 +15,7 @@ mod overview;
 mod parked;
 mod partners;
 mod parts;
+mod provider;
 mod reviews;
 mod table;
 mod trail;
@@ -78,10 +79,12 @@ async fn serve(
     match route.page {
         ConsolePage::Link => return Ok(entry::of_link(request)),
         ConsolePage::SignIn => return entry::sign_in(request, payload, app, &origin).await,
+        ConsolePage::ProviderBegin => return provider::begin(request, app, &origin).await,
+        ConsolePage::ProviderDone => return provider::done(request, app, &origin).await,
         _ => {}
     }
     let Some(signed_in) = visit::signed_in(request, app, &origin).await? else {
-        return Ok(entry::needed(request));
+        return Ok(entry::needed(request, app));
     };
     let role = signed_in.visitor.operator.roles.text();
     request.extensions_mut().insert(SeenRole(role));
@@ -124,7 +127,11 @@ async fn page(page: ConsolePage, desk: &Desk) -> Result<Answered, Failure> {
         ConsolePage::Ledger => entries::list(desk).await,
         ConsolePage::Runbook => alerts::runbook(desk).await,
         // They are answered before anybody is looked for.
-        ConsolePage::Link | ConsolePage::SignIn | ConsolePage::SignOut => Err(Fault::Internal.into()),
+        ConsolePage::Link
+        | ConsolePage::SignIn
+        | ConsolePage::SignOut
+        | ConsolePage::ProviderBegin
+        | ConsolePage::ProviderDone => Err(Fault::Internal.into()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The pages and forms of the console, one row each.
 //!
-//! Data only. Which role may see what is not here: a page asks by rows of the table of operations routes, which says so.
+//! Data only, and which paths are in it. Which role may see what is not here: a page asks by rows of the table of operations routes, which says so.
+
+use crate::ids::is_fhir_id;
 
 /// What is at an address of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub enum ConsolePage {
     Link,
     SignIn,
     SignOut,
+    ProviderBegin,
+    ProviderDone,
     Overview,
     FindForm,
     Find,
@@ -43,6 +47,9 @@ pub struct ConsoleRoute {
 
 /// Where the console begins.
 pub const HOME: &str = "/console";
+/// Where a sign-in by the identity provider begins, and where the browser comes back.
+pub(super) const BEGIN: &str = "/console/sign-in";
+pub(super) const DONE: &str = "/console/sign-in/done";
 
 const fn get(path: &'static str, page: ConsolePage) -> ConsoleRoute {
     ConsoleRoute {
@@ -67,6 +74,8 @@ pub const CONSOLE_ROUTES: &[ConsoleRoute] = {
         get("/console/link/{secret}", Link),
         post("/console/session", SignIn),
         post("/console/session/end", SignOut),
+        get(BEGIN, ProviderBegin),
+        get(DONE, ProviderDone),
         get(HOME, Overview),
         get("/console/find", FindForm),
         post("/console/find", Find),
@@ -88,3 +97,78 @@ pub const CONSOLE_ROUTES: &[ConsoleRoute] = {
         get("/console/runbook/{id}", Runbook),
     ]
 };
+
+/// Whether a path is that of a page to which a sign-in may lead: one of this table that is read, written out, without a query. So nobody is led to
+/// another site, nor to another sign-in.
+pub(super) fn is_place(path: &str) -> bool {
+    let is_page = |route: &&ConsoleRoute| {
+        use ConsolePage::{Link, ProviderBegin, ProviderDone};
+        route.method == "GET" && !matches!(route.page, Link | ProviderBegin | ProviderDone)
+    };
+    CONSOLE_ROUTES
+        .iter()
+        .filter(is_page)
+        .any(|route| is_of(route.path, path))
+}
+
+/// Whether a path is of this pattern, with ids in the places that it leaves open.
+fn is_of(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted.starts_with('{') && is_fhir_id(given) => {}
+            (Some(wanted), Some(given)) if !wanted.starts_with('{') && wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_to_a_page_of_the_console_and_nowhere_else() {
+        for good in [
+            HOME,
+            "/console/exchanges",
+            "/console/exchanges/0190-a.b",
+            "/console/runbook/MM-005",
+            "/console/reviews/r1",
+        ] {
+            assert!(is_place(good), "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "console",
+            "//evil.example",
+            "//evil.example/console",
+            "https://evil.example/console",
+            "/\\evil.example",
+            "/console//evil.example",
+            "/console/",
+            "/console?x",
+            "/console#x",
+            "/console/exchanges/..",
+            "/console/exchanges/.",
+            "/console/exchanges/%2e%2e",
+            "/console/exchanges/a/b",
+            "/console/exchanges/a/act",
+            "/console/exchanges/{id}",
+            "/console/exchanges/a b",
+            "/console/exchanges/a\r\nset-cookie: x",
+            "/console/../ops/v1/ledger",
+            "/ops/v1/ledger",
+            "/console/session",
+            "/console/session/end",
+            "/console/link/abc",
+            BEGIN,
+            DONE,
+            "javascript:alert(1)",
+        ] {
+            assert!(!is_place(bad), "{bad}");
+        }
+    }
+}

@@ -9,7 +9,8 @@ use crate::http::ops::own_host;
 use crate::http::state::App;
 use crate::http::{body, negotiate};
 use crate::secret::{base64url, same};
-use crate::security::console::{self, ConsoleVisitor, SESSION_MS};
+use crate::security::console::{self, ConsoleVisitor};
+use crate::security::sign_in::{SIGN_IN_MS, SignInHandle};
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
@@ -19,6 +20,9 @@ use actix_web::web::Payload;
 const SECURE: &str = "__Host-causeway-console";
 /// The cookie on this machine without TLS, where not all browsers take one with that prefix (docs/adr/0034-sessions-of-the-console.md).
 const PLAIN: &str = "causeway-console";
+/// The same two for a sign-in by the identity provider, from whose pages the browser has to bring it back.
+const SECURE_SIGN_IN: &str = "__Host-causeway-sign-in";
+const PLAIN_SIGN_IN: &str = "causeway-sign-in";
 /// Largest form, in bytes.
 const FORM_BYTES: usize = 16_384;
 
@@ -56,31 +60,50 @@ pub(super) fn agent(request: &HttpRequest) -> &str {
     named.and_then(|name| name.to_str().ok()).unwrap_or_default()
 }
 
-fn cookie_name(origin: &str) -> &'static str {
+/// Of the names over TLS and without it the one for this origin.
+fn name_of(origin: &str, (secure, plain): (&'static str, &'static str)) -> &'static str {
     match origin.starts_with("https://") {
-        true => SECURE,
-        false => PLAIN,
+        true => secure,
+        false => plain,
     }
 }
 
 /// What the cookie of the console holds.
 pub(super) fn handle(request: &HttpRequest, origin: &str) -> Option<[u8; 32]> {
-    cookie::value(request.headers(), cookie_name(origin))
+    cookie::value(request.headers(), name_of(origin, (SECURE, PLAIN)))
 }
 
-/// The header that gives the browser this handle, or takes it away.
-pub(super) fn cookie_of(origin: &str, handle: Option<&[u8; 32]>) -> Option<HeaderValue> {
-    let name = cookie_name(origin);
-    let place = if name == SECURE {
-        "Path=/; Secure"
-    } else {
-        "Path=/console"
-    };
-    let (value, seconds) = match handle {
-        Some(handle) => (base64url(handle), SESSION_MS / 1000),
+/// The header that gives the browser this handle for so many milliseconds, or takes it away.
+pub(super) fn cookie_of(origin: &str, handle: Option<(&[u8; 32], i64)>) -> Option<HeaderValue> {
+    written(origin, name_of(origin, (SECURE, PLAIN)), "Strict", handle)
+}
+
+/// What the cookie of a sign-in holds.
+pub(super) fn sign_in_handle(request: &HttpRequest, origin: &str) -> Option<SignInHandle> {
+    let held = cookie::value(request.headers(), name_of(origin, (SECURE_SIGN_IN, PLAIN_SIGN_IN)));
+    held.map(SignInHandle::of)
+}
+
+/// The header that gives the browser the handle of a sign-in, or takes it away. The browser brings it with a navigation from another site, since
+/// it comes back from the provider, and with nothing else from there.
+pub(super) fn sign_in_cookie_of(origin: &str, handle: Option<&SignInHandle>) -> Option<HeaderValue> {
+    let name = name_of(origin, (SECURE_SIGN_IN, PLAIN_SIGN_IN));
+    let held = handle.map(|handle| (handle.bytes(), SIGN_IN_MS));
+    written(origin, name, "Lax", held)
+}
+
+fn written(
+    origin: &str,
+    name: &'static str,
+    same_site: &'static str,
+    held: Option<(&[u8; 32], i64)>,
+) -> Option<HeaderValue> {
+    let place = name_of(origin, ("Path=/; Secure", "Path=/console"));
+    let (value, seconds) = match held {
+        Some((handle, lasts_ms)) => (base64url(handle), lasts_ms / 1000),
         None => (String::new(), 0),
     };
-    let text = format!("{name}={value}; {place}; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+    let text = format!("{name}={value}; {place}; HttpOnly; SameSite={same_site}; Max-Age={seconds}");
     HeaderValue::from_str(&text).ok()
 }
 
@@ -162,25 +185,38 @@ mod tests {
 
     #[test]
     fn the_cookie_has_the_prefix_over_tls_alone() {
-        let written = |origin: &str, handle| {
-            let header = cookie_of(origin, handle).expect("a header");
+        let text = |header: Option<HeaderValue>| {
+            let header = header.expect("a header");
             header.to_str().expect("text").to_owned()
         };
-        let over_tls = written("https://ops.example", Some(&[7; 32]));
+        let written = |origin: &str, handle| text(cookie_of(origin, handle));
+        let over_tls = written("https://ops.example", Some((&[7; 32], 28_800_000)));
         assert!(over_tls.starts_with("__Host-causeway-console="), "{over_tls}");
         assert!(
             over_tls.ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=28800"),
             "{over_tls}"
         );
-        let plain = written("http://127.0.0.1:9443", Some(&[7; 32]));
+        let plain = written("http://127.0.0.1:9443", Some((&[7; 32], 3_600_000)));
         assert!(
-            plain.starts_with("causeway-console=") && !plain.contains("Secure"),
+            plain.starts_with("causeway-console=") && plain.ends_with("Max-Age=3600") && !plain.contains("Secure"),
             "{plain}"
         );
         let gone = written("https://ops.example", None);
         assert!(
             gone.starts_with("__Host-causeway-console=;") && gone.ends_with("Max-Age=0"),
             "{gone}"
+        );
+        let handle = SignInHandle::of([7; 32]);
+        let sign_in = text(sign_in_cookie_of("https://ops.example", Some(&handle)));
+        assert!(sign_in.starts_with("__Host-causeway-sign-in="), "{sign_in}");
+        assert!(
+            sign_in.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600"),
+            "{sign_in}"
+        );
+        let plain = text(sign_in_cookie_of("http://localhost:9443", None));
+        assert_eq!(
+            plain,
+            "causeway-sign-in=; Path=/console; HttpOnly; SameSite=Lax; Max-Age=0"
         );
     }
 
