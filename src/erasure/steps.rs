@@ -7,6 +7,7 @@
 use super::kind::ERASE;
 use super::report::counts_of;
 use super::words::{ErasureReason, LegalBasis};
+use crate::audit::correlation_sealing::{destroy_of, destroy_unused};
 use crate::audit::packet_sealing::destroy_erased;
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
 use crate::bulk::files::BulkFiles;
@@ -22,7 +23,8 @@ use crate::secret::member_keys::{KeySlot, KeyStart};
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::retention::holds;
 use crate::store::{
-    Db, bulk, bulk_receipts, erased_decided, erased_entries, erased_record, evidence, group_ends, member_keys,
+    Db, bulk, bulk_receipts, erased_correlations, erased_decided, erased_entries, erased_record, evidence, group_ends,
+    member_keys,
 };
 use crate::telemetry::Correlation;
 use std::time::Duration;
@@ -161,9 +163,11 @@ fn destroy_keys_of_packets(ctx: &Context) -> Result<(), Failure> {
 
 /// Closes the entries about the member.
 fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> Result<(), Failure> {
-    let (own, values) = (names.to_vec(), values.to_vec());
+    let (own, plain) = (names.to_vec(), values.to_vec());
     ctx.store
-        .write_blocking(move |db| erased_entries::close_correlations(db, &own, &values).map(drop))?;
+        .write_blocking(move |db| erased_correlations::close_correlations(db, &own, &plain).map(drop))?;
+    // After those that stand plain: an id is only ever moved from plain to sealed.
+    destroy_of(ctx, values, &|write| ctx.store.write_blocking(write))?;
     loop {
         let own = names.to_vec();
         if ctx
@@ -180,7 +184,9 @@ fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> R
         evidence::erase_of(db, &own)?;
         holds::forget(db, &own)?;
         erased_entries::close_shares(db, &own).map(drop)
-    })
+    })?;
+    // The correlation ids of the entries that were closed, where nothing else has them.
+    destroy_unused(ctx, &|write| ctx.store.write_blocking(write))
 }
 
 /// Ends the runs of partners whose files may have something of the member, and removes the files.

@@ -27,8 +27,8 @@ pub struct InboundFilter {
     pub outcomes: Option<&'static [&'static str]>,
     /// Answered with this fault.
     pub fault: Option<String>,
-    /// With this correlation id.
-    pub correlation: Option<String>,
+    /// With a correlation id: the forms in which it may stand (`store::correlations`).
+    pub correlation: Option<Vec<String>>,
     /// Of the member with this Patient id.
     pub member: Option<String>,
     /// Those that made or last renewed a grant on the member with this Patient id that nobody has ended; `partner` must be given.
@@ -123,8 +123,8 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
     if let Some(fault) = &filter.fault {
         query = query.filter(decision::reason.eq(fault));
     }
-    if let Some(correlation) = &filter.correlation {
-        query = query.filter(decision::correlation_id.eq(correlation));
+    if let Some(forms) = &filter.correlation {
+        query = query.filter(decision::correlation_id.eq_any(forms));
     }
     if let Some(since_ms) = filter.since_ms {
         query = query.filter(decision::created_ms.ge(since_ms));

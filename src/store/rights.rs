@@ -51,6 +51,8 @@ pub const TABLES: &[&str] = &[
     "console_link",
     "console_session",
     "control_run",
+    "correlation_state",
+    "correlation_text",
     "decision",
     "decision_candidate",
     "disclosed_file",

@@ -19,9 +19,10 @@ use crate::ids::is_fhir_id;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
 use crate::ops::sent_under::SentDepth;
 use crate::percent::encode;
+use crate::secret::member_keys::MemberKeys;
 use crate::security::Caller;
-use crate::store::Db;
 use crate::store::inbound::InboundFilter;
+use crate::store::{Db, correlations};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value as Json, json};
 
@@ -235,14 +236,14 @@ impl TaskSearch {
 /// The tasks of a page, the newest first, and where the next page begins.
 async fn found(ctx: &Context, caller: &Caller, asked: TaskSearch) -> Result<(Vec<Json>, Option<String>), Failure> {
     let (payer, caller, now_ms) = (ctx.payer.clone(), caller.clone(), ctx.clock.now_ms());
-    let partner = caller.partner.id.clone();
-    let work = move |db: &mut Db| page(db, &payer, &caller, &asked, now_ms);
+    let (partner, keys) = (caller.partner.id.clone(), ctx.member_keys.clone());
+    let work = move |db: &mut Db| page(db, (&payer, &keys), &caller, &asked, now_ms);
     ctx.store.read_in_turn(&partner, work).await
 }
 
 fn page(
     db: &mut Db,
-    payer: &Payer,
+    (payer, keys): (&Payer, &MemberKeys),
     caller: &Caller,
     asked: &TaskSearch,
     now_ms: i64,
@@ -251,7 +252,7 @@ fn page(
         partner: Some(caller.partner.id.clone()),
         // A token for one member shows the exchanges of this member alone, and whose one is, is told only while the grant holds.
         held_on: caller.patient_id.clone().or_else(|| asked.patient.clone()),
-        correlation: asked.identifier.clone(),
+        correlation: correlations::forms_of(db, keys, asked.identifier.as_deref())?,
         ids: asked.ids.clone(),
         after: asked.after.clone(),
         newest_first: true,
@@ -269,7 +270,7 @@ fn page(
     }
     let mut left = ENTRIES;
     for _ in 0..BATCHES {
-        let batch = InboundBatch::read(db, &filter, SentDepth::Delivery, now_ms)?;
+        let batch = InboundBatch::read(db, (&filter, keys), SentDepth::Delivery, now_ms)?;
         for row in &batch.rows {
             if left == 0 {
                 return Ok((tasks, Some(filter.after)));

@@ -18,6 +18,7 @@ use crate::ids::before_all_of;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
 use crate::ops::sent_under::SentDepth;
 use crate::secret::hex;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::Db;
 use crate::store::bulk::{self, BulkJobRow};
 use crate::store::bulk_receipts::{self, AcknowledgementRow};
@@ -46,6 +47,8 @@ pub struct ReconcileAsked {
     pub until_ms: Option<i64>,
     /// The time now, UTC milliseconds.
     pub now_ms: i64,
+    /// What opens correlation ids that stand sealed.
+    pub keys: MemberKeys,
 }
 
 impl ReconcileAsked {
@@ -288,7 +291,7 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
         without_reviews: true,
         ..InboundFilter::default()
     };
-    let batch = InboundBatch::read(db, &filter, SentDepth::Each, asked.now_ms)?;
+    let batch = InboundBatch::read(db, (&filter, &asked.keys), SentDepth::Each, asked.now_ms)?;
     let before = asked.until_ms.map(before_all_of);
     let in_bulk = in_bulk(&batch.rows);
     let (mut rows, mut last, mut left) = (Vec::with_capacity(batch.rows.len()), None, ENTRIES);
@@ -435,6 +438,7 @@ mod tests {
             from_ms: None,
             until_ms,
             now_ms: 0,
+            keys: MemberKeys::default(),
         };
         let ids: Vec<String> = (0..=PAGE as i64)
             .map(|ms| before_all_of(ms * 1_000) + "-7000")
