@@ -48,7 +48,7 @@ pub fn plain(
     before: &str,
     limit: i64,
 ) -> Result<Option<PlainCorrelations>, Failure> {
-    let state = correlation_state::table.find(1);
+    let state = correlation_state::table.find(1_i64);
     let from: String = match place {
         CorrelationPlace::Entries => state.select(correlation_state::entries).first(db)?,
         CorrelationPlace::Decisions => state.select(correlation_state::decisions).first(db)?,
@@ -190,7 +190,7 @@ fn advance(db: &mut Db, place: CorrelationPlace, upto: &str) -> Result<(), Failu
     match place {
         CorrelationPlace::Entries => {
             let behind = correlation_state::table
-                .find(1)
+                .find(1_i64)
                 .filter(correlation_state::entries.lt(upto));
             diesel::update(behind)
                 .set(correlation_state::entries.eq(upto))
@@ -198,7 +198,7 @@ fn advance(db: &mut Db, place: CorrelationPlace, upto: &str) -> Result<(), Failu
         }
         CorrelationPlace::Decisions => {
             let behind = correlation_state::table
-                .find(1)
+                .find(1_i64)
                 .filter(correlation_state::decisions.lt(upto));
             diesel::update(behind)
                 .set(correlation_state::decisions.eq(upto))
