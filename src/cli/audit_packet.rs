@@ -70,6 +70,9 @@ pub struct AuditPacketArgs {
     /// Write the packet to this file, which is not there yet; waits until it is made
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// With --out: seal the file by the public RSA key in this one, so that only the recipient opens it
+    #[arg(long = "for", value_name = "FILE", requires = "out")]
+    pub recipient: Option<PathBuf>,
     /// Wait until it is made
     #[arg(long)]
     pub wait: bool,
@@ -111,6 +114,8 @@ pub fn run(
         with_phi: args.with_phi,
         reason: note.reason.clone(),
     };
+    let recipient = args.recipient.as_deref().map(|path| recipient_of(&cwd.join(path)));
+    let recipient = recipient.transpose()?;
     let file = args.out.as_deref().map(|path| cwd.join(path));
     if let Some(file) = file.as_deref().filter(|file| file.exists()) {
         return Err(unwritable(file, std::io::ErrorKind::AlreadyExists.into()));
@@ -127,7 +132,7 @@ pub fn run(
         row = ctx.store.read_blocking(|db| asks::find(db, &id))?;
     }
     match waits {
-        true => fetch(ctx, asker, (row, note), &PacketTarget { file, recipient: None }, out),
+        true => fetch(ctx, asker, (row, note), &PacketTarget { file, recipient }, out),
         false => {
             let remedy = format!("fetch it with `causeway evidence get {id} --out FILE --reason WHY`");
             show(row, &PacketTarget::default(), out);
