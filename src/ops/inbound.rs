@@ -102,7 +102,8 @@ pub(super) fn page(
     }
     let mut left = PAGE_ENTRIES;
     for _ in 0..BATCHES {
-        let batch = InboundBatch::read(db, (&asked, &shown.keys), SentDepth::States, shown.now_ms)?;
+        let mut batch = InboundBatch::read(db, &asked, SentDepth::States, shown.now_ms)?;
+        correlations::open(db, &shown.keys, &mut batch.rows)?;
         for row in &batch.rows {
             if left == 0 {
                 found.upto = Some(asked.after);
@@ -197,20 +198,13 @@ pub struct InboundBatch {
 }
 
 impl InboundBatch {
-    /// The next matches of `filter`, with their correlation ids opened. If it is a partner who asks, `filter` must name it.
+    /// The next matches of `filter`, with correlation ids as they stand: whoever shows one opens the rows first. If it is a partner who asks,
+    /// `filter` must name it.
     ///
     /// # Errors
-    /// [`Fault::SealKeys`] when the keys of sealed correlation ids cannot be had; those of the database.
-    ///
-    /// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
-    pub fn read(
-        db: &mut Db,
-        (filter, keys): (&InboundFilter, &MemberKeys),
-        depth: SentDepth,
-        now_ms: i64,
-    ) -> Result<InboundBatch, Failure> {
-        let mut rows = inbound::page(db, filter)?;
-        correlations::open(db, keys, &mut rows)?;
+    /// Those of the database.
+    pub fn read(db: &mut Db, filter: &InboundFilter, depth: SentDepth, now_ms: i64) -> Result<InboundBatch, Failure> {
+        let rows = inbound::page(db, filter)?;
         let is_last = i64::try_from(rows.len()).is_ok_and(|rows| rows < filter.limit);
         let batch = InboundBatch::of(db, rows, (depth, FEW), now_ms)?;
         Ok(InboundBatch { is_last, ..batch })
