@@ -124,6 +124,8 @@ pub struct MovedCorrelation {
 }
 
 struct Put;
+struct OfEntry;
+struct OfDecision;
 
 /// Puts handles into the places of these ids, and keeps up to which row that was done. A row whose id was cut meanwhile stays as it is. Where the
 /// key of a handle is being destroyed, its rows stay plain, and are found again.
@@ -133,21 +135,7 @@ struct Put;
 pub fn seal(db: &mut Db, place: CorrelationPlace, moved: &[MovedCorrelation], upto: &str) -> Result<(), Failure> {
     let mut is_whole = true;
     for one in moved {
-        if let Some(sealed) = &one.sealed {
-            let text =
-                "INSERT INTO correlation_text (handle, sealed, state) VALUES (?, ?, NULL) ON CONFLICT DO NOTHING";
-            let binds = vec![Bind::Text(&one.handle), Bind::Blob(sealed)];
-            run(db, Statement::<Put>::new(text, binds))?;
-        }
-        // On PostgreSQL this also keeps another process from taking the row out until the caller's transaction ends.
-        let held = correlation_text::table
-            .find(&one.handle)
-            .filter(correlation_text::state.is_null().or(correlation_text::state.eq(LOOSE)));
-        if diesel::update(held)
-            .set(correlation_text::state.eq(IN_USE))
-            .execute(db)?
-            == 0
-        {
+        if !put(db, one)? && !hold(db, &one.handle)? {
             is_whole = false;
             continue;
         }
@@ -161,26 +149,39 @@ pub fn seal(db: &mut Db, place: CorrelationPlace, moved: &[MovedCorrelation], up
     }
 }
 
+/// Keeps a text that its handle has not yet. Returns false when the handle has one.
+fn put(db: &mut Db, one: &MovedCorrelation) -> Result<bool, Failure> {
+    let Some(sealed) = &one.sealed else { return Ok(false) };
+    let text = "INSERT INTO correlation_text (handle, sealed, state) VALUES (?, ?, NULL) ON CONFLICT DO NOTHING";
+    let binds = vec![Bind::Text(&one.handle), Bind::Blob(sealed)];
+    Ok(run(db, Statement::<Put>::new(text, binds))? == 1)
+}
+
+/// Keeps a text from being taken out: on PostgreSQL for other processes too, until the caller's transaction ends. Returns false when that began.
+fn hold(db: &mut Db, handle: &str) -> Result<bool, Failure> {
+    let held = correlation_text::table
+        .find(handle)
+        .filter(correlation_text::state.is_null().or(correlation_text::state.eq(LOOSE)));
+    let count = diesel::update(held)
+        .set(correlation_text::state.eq(IN_USE))
+        .execute(db)?;
+    Ok(count == 1)
+}
+
+/// Returns how many rows got the handle.
 fn relabel(db: &mut Db, place: CorrelationPlace, one: &MovedCorrelation) -> Result<usize, Failure> {
     let mut count = 0;
-    for some in one.rows.chunks(ROWS) {
+    for row in &one.rows {
+        let binds = vec![Bind::Text(&one.handle), Bind::Text(row), Bind::Text(&one.text)];
         count += match place {
-            CorrelationPlace::Entries => diesel::update(
-                ledger_entry::table
-                    .filter(ledger_entry::id.eq_any(some))
-                    .filter(ledger_entry::correlation_id.eq(&one.text))
-                    .filter(ledger_entry::request_id.is_not_null()),
-            )
-            .set(ledger_entry::correlation_id.eq(&one.handle))
-            .execute(db)?,
-            CorrelationPlace::Decisions => diesel::update(
-                decision::table
-                    .filter(decision::id.eq_any(some))
-                    .filter(decision::correlation_id.eq(&one.text))
-                    .filter(decision::correlation_id.ne(decision::request_id)),
-            )
-            .set(decision::correlation_id.eq(&one.handle))
-            .execute(db)?,
+            CorrelationPlace::Entries => {
+                let text = "UPDATE ledger_entry SET correlation_id = ? WHERE id = ? AND correlation_id = ? AND request_id IS NOT NULL";
+                run(db, Statement::<OfEntry>::new(text, binds))?
+            }
+            CorrelationPlace::Decisions => {
+                let text = "UPDATE decision SET correlation_id = ? WHERE id = ? AND correlation_id = ? AND correlation_id <> request_id";
+                run(db, Statement::<OfDecision>::new(text, binds))?
+            }
         };
     }
     Ok(count)
