@@ -153,6 +153,31 @@ pub fn decisions(
     filter: &DecisionFilter,
     forms: Option<&[String]>,
 ) -> Result<Vec<StoredDecision>, Failure> {
+    let Some(forms) = forms else {
+        return selected(db, filter, None);
+    };
+    // Each form by itself: only so does the index give them in their order.
+    let mut found = Vec::new();
+    for form in forms {
+        found.extend(selected(db, filter, Some(form))?);
+    }
+    found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    // One that was moved between the two reads is in both.
+    found.dedup_by(|one, other| one.id == other.id);
+    let most = match filter.newest {
+        true => filter.limit,
+        false => fetched(filter.limit),
+    };
+    let more = found.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+    match filter.newest {
+        true => drop(found.drain(..more)),
+        false => found.truncate(found.len() - more),
+    }
+    Ok(found)
+}
+
+/// The decisions of a page, oldest first, of all or of those with this in place of their correlation id.
+fn selected(db: &mut Db, filter: &DecisionFilter, form: Option<&str>) -> Result<Vec<StoredDecision>, Failure> {
     let mut query = decision::table.select(decision::all_columns).into_boxed();
     query = if filter.newest {
         query.order(decision::id.desc()).limit(filter.limit)
@@ -162,8 +187,8 @@ pub fn decisions(
     if let Some(partner) = &filter.partner {
         query = query.filter(decision::partner_id.eq(partner));
     }
-    if let Some(forms) = forms {
-        query = query.filter(decision::correlation_id.eq_any(forms));
+    if let Some(form) = form {
+        query = query.filter(decision::correlation_id.eq(form));
     }
     if let Some(since_ms) = filter.since_ms {
         query = query.filter(decision::created_ms.ge(since_ms));
