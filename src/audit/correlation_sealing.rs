@@ -2,8 +2,8 @@
 //! more or that are a member's who is erased.
 //!
 //! An id is written plain, with its entry and its decision, and a handle takes its place some minutes later; those of earlier versions are moved in
-//! the same way. An id of a caller may be a member's number: an entry commits to it with a salt, so that its bytes say nothing of it. Each step may be
-//! done again after a crash: a key without a row opens nothing, a row that is plain is found again, and a text that is doomed is found until it
+//! the same way. An id of a caller may be a member's number: an entry commits to it with a salt, so that its bytes say nothing of it. Each step may
+//! be done again after a crash: a key without a row opens nothing, a row that is plain is found again, and a text that is doomed is found until it
 //! is gone. It must never put a handle into an entry, or destroy a key that something still needs.
 
 use super::note_sealing::{CommitNotes, keys_for_work};
