@@ -11,10 +11,12 @@ use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::before_all_of;
 use crate::secret::member_keys::{KeyReader, KeySlot, ValuePlace, slot_of_sealed};
-use crate::store::correlation_rows::{self as rows, CorrelationPlace, MovedCorrelation, PlainCorrelations};
+use crate::store::correlation_rows::{
+    self as rows, CorrelationPlace, MovedCorrelation, PlainCorrelations, SealedCorrelation,
+};
 use crate::store::retention::may_delete_beside_entries;
 use crate::store::{Db, erased_correlations, member_keys};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// From which age on an id is sealed, milliseconds: no older row can still be uncommitted.
 const SETTLED_MS: i64 = 120_000;
@@ -80,7 +82,7 @@ fn seal_some(
     Ok(Some(count))
 }
 
-/// The rows with their handles. Keys of texts that have none yet are made, and durable when this returns.
+/// The rows with their handles. Keys of texts that have none yet, or whose key is gone, are made, and durable when this returns.
 fn moved(ctx: &Context, texts: BTreeMap<String, Vec<String>>) -> Result<Option<Vec<MovedCorrelation>>, Failure> {
     let Some((mark, reader)) = keys_for_work(ctx)? else {
         return Ok(None);
@@ -91,27 +93,63 @@ fn moved(ctx: &Context, texts: BTreeMap<String, Vec<String>>) -> Result<Option<V
             handle: reader.handle(&text)?,
             text,
             sealed: None,
+            dead: None,
             rows,
         });
     }
-    let handles: Vec<String> = moved.iter().map(|one| one.handle.clone()).collect();
-    let known: HashSet<String> = ctx
-        .store
-        .read_blocking(|db| rows::known(db, &handles))?
-        .into_iter()
-        .collect();
-    let lacking = moved.iter().filter(|one| !known.contains(&one.handle)).count();
-    if lacking > 0 {
-        let slots = ctx.member_keys.add(&mark, lacking)?;
+    let lacking = lacking(ctx, &mark, &reader, &mut moved)?;
+    if !lacking.is_empty() {
+        let slots = ctx.member_keys.add(&mark, lacking.len())?;
         // Opened anew: the file may have been wrapped again meanwhile.
         let reader = ctx.member_keys.reader(&mark)?.ok_or(Fault::SealKeys)?;
-        let new = moved.iter_mut().filter(|one| !known.contains(&one.handle));
+        let new = moved.iter_mut().filter(|one| lacking.contains(&one.handle));
         for (one, slot) in new.zip(slots) {
             let bytes = sealed(&reader, slot, one)?;
             one.sealed = Some(bytes);
         }
     }
     Ok(Some(moved))
+}
+
+/// The handles that need a key: they have no text, or one that opens no more, which is kept in `dead`.
+///
+/// A restored store may have texts whose keys were destroyed after the backup. An id must not be moved to such a one: nobody could read it again.
+fn lacking(
+    ctx: &Context,
+    mark: &[u8; 32],
+    reader: &KeyReader,
+    moved: &mut [MovedCorrelation],
+) -> Result<HashSet<String>, Failure> {
+    let handles: Vec<String> = moved.iter().map(|one| one.handle.clone()).collect();
+    let known = ctx.store.read_blocking(|db| rows::known(db, &handles))?;
+    let known: HashMap<&str, &SealedCorrelation> = known.iter().map(|one| (one.handle.as_str(), one)).collect();
+    let mut lacking = HashSet::new();
+    for one in moved {
+        match known.get(one.handle.as_str()) {
+            None => {
+                lacking.insert(one.handle.clone());
+            }
+            // Its rows stay plain until it is gone.
+            Some(known) if known.is_doomed() => {}
+            Some(known) => {
+                if reader
+                    .open(ValuePlace::Correlation(&one.handle), &known.sealed)?
+                    .is_none()
+                {
+                    // In an older file the key is not gone but lacking, and no erasure would find it again.
+                    ctx.member_keys.demand(mark, &slots_of(std::slice::from_ref(*known)))?;
+                    one.dead = Some(known.sealed.clone());
+                    lacking.insert(one.handle.clone());
+                }
+            }
+        }
+    }
+    Ok(lacking)
+}
+
+/// Where the keys of these texts are. Bytes that are damaged have none.
+fn slots_of(texts: &[SealedCorrelation]) -> Vec<KeySlot> {
+    texts.iter().filter_map(|one| slot_of_sealed(&one.sealed)).collect()
 }
 
 fn sealed(reader: &KeyReader, slot: KeySlot, one: &MovedCorrelation) -> Result<Vec<u8>, Failure> {
@@ -154,7 +192,7 @@ pub fn destroy_of(ctx: &Context, values: &[String], commit: CommitNotes<'_>) -> 
                 Some(text) if erased_correlations::is_of(&text, values) => found.push((one.handle, text)),
                 Some(_) => {}
                 None if one.is_doomed() => {}
-                None => demand(ctx, &one.sealed)?,
+                None => demand(ctx, std::slice::from_ref(&one))?,
             }
         }
         if !found.is_empty() {
@@ -169,11 +207,26 @@ pub fn destroy_of(ctx: &Context, values: &[String], commit: CommitNotes<'_>) -> 
     destroy_doomed(ctx, commit)
 }
 
-/// Refuses when the file lacks the line of the key of this text.
-fn demand(ctx: &Context, sealed: &[u8]) -> Result<(), Failure> {
+/// Refuses when the file of keys lacks the key of a text that is not being taken out: an erasure that began could not end. Reads all texts.
+///
+/// # Errors
+/// [`Fault::SealKeys`]; those of the store.
+pub fn demand_all(ctx: &Context) -> Result<(), Failure> {
+    let mut after = String::new();
+    loop {
+        let mut texts = ctx.store.read_blocking(|db| rows::texts_after(db, &after, TEXTS))?;
+        let Some(last) = texts.last() else { return Ok(()) };
+        after.clone_from(&last.handle);
+        texts.retain(|one| !one.is_doomed());
+        demand(ctx, &texts)?;
+    }
+}
+
+/// Refuses when the file lacks the line of the key of one of these texts.
+fn demand(ctx: &Context, texts: &[SealedCorrelation]) -> Result<(), Failure> {
     let mark = ctx.store.read_blocking(member_keys::known_mark)?;
-    let slot = slot_of_sealed(sealed).ok_or(Fault::StoreDamaged)?;
-    ctx.member_keys.demand(&mark.ok_or(Fault::StoreDamaged)?, &[slot])
+    ctx.member_keys
+        .demand(&mark.ok_or(Fault::StoreDamaged)?, &slots_of(texts))
 }
 
 /// Destroys the keys of texts that are doomed, and then cuts what has their handles. The database names a key until it is gone, so that whoever
@@ -185,8 +238,8 @@ fn destroy_doomed(ctx: &Context, commit: CommitNotes<'_>) -> Result<(), Failure>
             return Ok(());
         }
         let mark = ctx.store.read_blocking(member_keys::known_mark)?;
-        let slots: Vec<KeySlot> = doomed.iter().filter_map(|one| slot_of_sealed(&one.sealed)).collect();
-        ctx.member_keys.destroy(&mark.ok_or(Fault::StoreDamaged)?, &slots)?;
+        ctx.member_keys
+            .destroy(&mark.ok_or(Fault::StoreDamaged)?, &slots_of(&doomed))?;
         commit(Box::new(move |db: &mut Db| {
             doomed
                 .iter()

@@ -7,7 +7,7 @@
 use super::kind::ERASE;
 use super::report::counts_of;
 use super::words::{ErasureReason, LegalBasis};
-use crate::audit::correlation_sealing::{destroy_of, destroy_unused};
+use crate::audit::correlation_sealing::{demand_all, destroy_of, destroy_unused};
 use crate::audit::packet_sealing::destroy_erased;
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
 use crate::bulk::files::BulkFiles;
@@ -124,16 +124,18 @@ fn own_keys(ctx: &Context, names: &[String]) -> Result<Option<OwnKeys>, Failure>
     }))
 }
 
-/// Refuses where the file of keys is missing, or older than the store and without a key of the member: what is sealed could not be erased.
+/// Refuses where the file of keys is missing, or older than the store and without a key of the member, or of a correlation id, which may be the
+/// member's: what is sealed could not be erased.
 ///
 /// # Errors
 /// [`Fault::SealKeys`]; those of the store.
 pub(super) fn demand_keys(ctx: &Context, patient: &str) -> Result<(), Failure> {
     let names = ctx.store.read_blocking(|db| erased_entries::names_of(db, patient))?;
-    match own_keys(ctx, &names)? {
-        Some(own) => ctx.member_keys.demand(&own.mark, &own.slots),
-        None => Ok(()),
-    }
+    let Some(own) = own_keys(ctx, &names)? else {
+        return Ok(());
+    };
+    ctx.member_keys.demand(&own.mark, &own.slots)?;
+    demand_all(ctx)
 }
 
 /// Destroys the keys under which something about these names is sealed, and returns the codes by which the database knows them. They are gone for

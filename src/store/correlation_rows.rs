@@ -94,16 +94,20 @@ pub fn plain(
     }))
 }
 
-/// Which of these handles have a text.
+/// The texts that these handles have.
 ///
 /// # Errors
 /// Those of the database.
-pub fn known(db: &mut Db, handles: &[String]) -> Result<Vec<String>, Failure> {
+pub fn known(db: &mut Db, handles: &[String]) -> Result<Vec<SealedCorrelation>, Failure> {
     let mut known = Vec::new();
     for some in handles.chunks(ROWS) {
-        let rows: Vec<String> = correlation_text::table
+        let rows: Vec<SealedCorrelation> = correlation_text::table
             .filter(correlation_text::handle.eq_any(some))
-            .select(correlation_text::handle)
+            .select((
+                correlation_text::handle,
+                correlation_text::sealed,
+                correlation_text::state,
+            ))
             .load(db)?;
         known.extend(rows);
     }
@@ -117,13 +121,16 @@ pub struct MovedCorrelation {
     pub text: String,
     /// Its handle.
     pub handle: String,
-    /// The sealed text, unless the handle had one already.
+    /// The sealed text, unless the handle had one already that opens.
     pub sealed: Option<Vec<u8>>,
+    /// The one that the handle had and that opens no more, as after a restore: its key was destroyed after the backup.
+    pub dead: Option<Vec<u8>>,
     /// The rows.
     pub rows: Vec<String>,
 }
 
 struct Put;
+struct PutAnew;
 struct OfEntry;
 struct OfDecision;
 
@@ -149,12 +156,24 @@ pub fn seal(db: &mut Db, place: CorrelationPlace, moved: &[MovedCorrelation], up
     }
 }
 
-/// Keeps a text that its handle has not yet. Returns false when the handle has one.
+/// Keeps a text that its handle has not yet, or puts it into the place of one that opens no more. Returns false when the handle has one.
 fn put(db: &mut Db, one: &MovedCorrelation) -> Result<bool, Failure> {
     let Some(sealed) = &one.sealed else { return Ok(false) };
-    let text = "INSERT INTO correlation_text (handle, sealed, state) VALUES (?, ?, NULL) ON CONFLICT DO NOTHING";
-    let binds = vec![Bind::Text(&one.handle), Bind::Blob(sealed)];
-    Ok(run(db, Statement::<Put>::new(text, binds))? == 1)
+    let count = match &one.dead {
+        None => {
+            let text =
+                "INSERT INTO correlation_text (handle, sealed, state) VALUES (?, ?, NULL) ON CONFLICT DO NOTHING";
+            let binds = vec![Bind::Text(&one.handle), Bind::Blob(sealed)];
+            run(db, Statement::<Put>::new(text, binds))?
+        }
+        Some(dead) => {
+            let text = "UPDATE correlation_text SET sealed = ?, state = NULL WHERE handle = ? AND sealed = ? \
+                        AND (state IS NULL OR state = 1)";
+            let binds = vec![Bind::Blob(sealed), Bind::Text(&one.handle), Bind::Blob(dead)];
+            run(db, Statement::<PutAnew>::new(text, binds))?
+        }
+    };
+    Ok(count == 1)
 }
 
 /// Keeps a text from being taken out: on PostgreSQL for other processes too, until the caller's transaction ends. Returns false when that began.

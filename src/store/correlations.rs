@@ -52,7 +52,7 @@ impl CorrelatedRow for InboundRow {
     }
 }
 
-/// As what this correlation id may stand in a row: as itself, and as its handle.
+/// As what this correlation id may stand in a row: as itself, and as its handle. What is itself a handle is nobody's id.
 ///
 /// # Errors
 /// [`Fault::SealKeys`] when ids stand sealed and the file of keys cannot be used: what is on record must not be told as missing then; those of
@@ -60,6 +60,9 @@ impl CorrelatedRow for InboundRow {
 ///
 /// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
 pub fn forms(db: &mut Db, keys: &MemberKeys, correlation_id: &str) -> Result<Vec<String>, Failure> {
+    if is_handle(correlation_id) {
+        return Ok(Vec::new());
+    }
     let mut forms = vec![correlation_id.to_owned()];
     let any: Option<String> = correlation_text::table
         .select(correlation_text::handle)

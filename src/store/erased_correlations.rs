@@ -3,6 +3,7 @@
 
 use super::Db;
 use super::correlation_rows;
+use super::correlations::is_handle;
 use super::erased_entries::{one, take_correlation};
 use super::evidence;
 use super::schema::{bulk_job, decision, exchange, ledger_entry, review};
@@ -43,7 +44,8 @@ pub fn close_correlations(db: &mut Db, names: &[String], values: &[String]) -> R
         found.extend(in_evidence.filter(is_own));
     }
     // The like of SQLite does not tell capitals from small letters, and neither database a number from the beginning of a longer one.
-    let is_theirs = |id: &String| values.iter().any(|value| has_whole(id, value));
+    // A handle may have it by chance: what it stands for is looked at where it is opened.
+    let is_theirs = |id: &String| !is_handle(id) && values.iter().any(|value| has_whole(id, value));
     found.retain(is_theirs);
     for id in &found {
         close_plain(db, id)?;

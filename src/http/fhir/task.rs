@@ -233,6 +233,17 @@ impl TaskSearch {
     }
 }
 
+/// A failure without what only an operator may know, such as where our files lie.
+fn for_partner(failure: Failure) -> Failure {
+    match failure.fault() {
+        Fault::SealKeys => Failure::new(Fault::SealKeys)
+            .at("Task.identifier")
+            .remedy("Search without identifier, or search again later.")
+            .because(failure),
+        _ => failure,
+    }
+}
+
 /// The tasks of a page, the newest first, and where the next page begins.
 async fn found(ctx: &Context, caller: &Caller, asked: TaskSearch) -> Result<(Vec<Json>, Option<String>), Failure> {
     let (payer, caller, now_ms) = (ctx.payer.clone(), caller.clone(), ctx.clock.now_ms());
@@ -252,7 +263,7 @@ fn page(
         partner: Some(caller.partner.id.clone()),
         // A token for one member shows the exchanges of this member alone, and whose one is, is told only while the grant holds.
         held_on: caller.patient_id.clone().or_else(|| asked.patient.clone()),
-        correlation: correlations::forms_of(db, keys, asked.identifier.as_deref())?,
+        correlation: correlations::forms_of(db, keys, asked.identifier.as_deref()).map_err(for_partner)?,
         ids: asked.ids.clone(),
         after: asked.after.clone(),
         newest_first: true,

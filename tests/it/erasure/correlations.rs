@@ -3,7 +3,8 @@
 
 use super::kept::{Kept, NOW};
 use crate::support::store::on_postgres;
-use causeway::audit::correlation_sealing::seal_correlations;
+use causeway::audit::correlation_sealing::{destroy_of, seal_correlations};
+use causeway::audit::note_sealing::NotesWrite;
 use causeway::audit::{Action, Actor, LedgerEvent, Object, ledger};
 use causeway::error::{Failure, Fault};
 use causeway::ops::View;
@@ -14,6 +15,7 @@ use causeway::store::correlations;
 use causeway::store::schema::{correlation_text, decision, ledger_entry};
 use causeway::telemetry::Correlation;
 use diesel::prelude::*;
+use std::cell::Cell;
 use std::fs;
 
 /// A member, by an id that is long enough to be looked for inside of others.
@@ -108,12 +110,51 @@ impl Kept {
         Ok(page.items.into_iter().map(|item| item.correlation_id).collect())
     }
 
+    /// The sealed texts, as a backup has them.
+    fn sealed_texts(&self) -> Vec<(String, Vec<u8>)> {
+        let read = |db: &mut Db| {
+            Ok(correlation_text::table
+                .select((correlation_text::handle, correlation_text::sealed))
+                .load(db)?)
+        };
+        self.ctx.store.read_blocking(read).expect("texts")
+    }
+
+    /// Puts sealed texts back, as a restored backup would.
+    fn put_back(&self, backup: Vec<(String, Vec<u8>)>) {
+        let write = move |db: &mut Db| {
+            diesel::delete(correlation_text::table).execute(db)?;
+            for (handle, sealed) in &backup {
+                diesel::insert_into(correlation_text::table)
+                    .values((correlation_text::handle.eq(handle), correlation_text::sealed.eq(sealed)))
+                    .execute(db)?;
+            }
+            Ok(())
+        };
+        self.ctx.store.write_blocking(write).expect("put back");
+    }
+
     fn with_file() -> Kept {
         let kept = Kept::new();
         if on_postgres() {
             kept.put_empty_file();
         }
         kept
+    }
+}
+
+/// A commit that fails as if the process ended: at the one with this number, before it or right after it.
+fn ending(kept: &Kept, ends_at: usize, is_done: bool) -> impl Fn(NotesWrite) -> Result<(), Failure> {
+    let commits = Cell::new(0);
+    move |write: NotesWrite| {
+        let at = commits.replace(commits.get() + 1);
+        if at != ends_at {
+            return kept.ctx.store.write_blocking(write);
+        }
+        if is_done {
+            kept.ctx.store.write_blocking(write)?;
+        }
+        Err(Fault::StoreBusy.into())
     }
 }
 
@@ -145,6 +186,10 @@ fn t_f06_a_callers_correlation_id_lies_sealed_and_is_found_and_shown_as_before()
         Fault::ParameterInvalid
     );
     assert_eq!(kept.decided("case:77").expect("listed"), ["case:77", "case:77"]);
+    assert!(
+        kept.decided(&entries[0]).expect("listed").is_empty(),
+        "nobody finds anything by a handle"
+    );
 
     // The caller goes on with its id: the new row stands plain, and both are found.
     let late = kept.asked(None, "case:77", 1_000);
@@ -179,14 +224,7 @@ fn t_f06_an_erasure_destroys_the_keys_of_correlation_ids_that_are_the_members_or
     assert_eq!(kept.seal_ids().expect("sealed"), 10);
     assert_eq!(kept.texts(), 4);
     let (entries, _) = kept.columns();
-    let backup: Vec<(String, Vec<u8>)> = {
-        let read = |db: &mut Db| {
-            Ok(correlation_text::table
-                .select((correlation_text::handle, correlation_text::sealed))
-                .load(db)?)
-        };
-        kept.ctx.store.read_blocking(read).expect("texts")
-    };
+    let backup = kept.sealed_texts();
 
     kept.erase(MEMBER).expect("erased");
     assert_eq!(kept.texts(), 2, "the number and the case are gone");
@@ -204,13 +242,8 @@ fn t_f06_an_erasure_destroys_the_keys_of_correlation_ids_that_are_the_members_or
     assert_eq!(kept.traced("shared").expect("traced").len(), 1);
 
     // A backup from before gives the texts no more.
+    kept.put_back(backup);
     let write = move |db: &mut Db| {
-        diesel::delete(correlation_text::table).execute(db)?;
-        for (handle, sealed) in &backup {
-            diesel::insert_into(correlation_text::table)
-                .values((correlation_text::handle.eq(handle), correlation_text::sealed.eq(sealed)))
-                .execute(db)?;
-        }
         diesel::update(ledger_entry::table.filter(ledger_entry::request_id.is_null()))
             .set((
                 ledger_entry::request_id.eq(Some("restored")),
@@ -229,4 +262,87 @@ fn t_f06_an_erasure_destroys_the_keys_of_correlation_ids_that_are_the_members_or
         "{traced:?}"
     );
     assert_eq!(kept.traced("shared").expect("traced")[0].1.as_deref(), Some("shared"));
+}
+
+#[test]
+fn an_id_whose_key_was_destroyed_after_the_backup_that_is_restored_is_sealed_anew() {
+    let kept = Kept::with_file();
+    kept.asked(Some(MEMBER), "case:77", 600_000);
+    assert_eq!(kept.seal_ids().expect("sealed"), 2);
+    let backup = kept.sealed_texts();
+    kept.erase(MEMBER).expect("erased");
+    assert_eq!(kept.texts(), 0);
+    kept.put_back(backup.clone());
+    // The handle has a text that nothing opens any more, and the caller goes on with its id.
+    let late = kept.asked(Some(OTHER), "case:77", 300_000);
+    assert_eq!(kept.seal_ids().expect("sealed"), 2);
+    let (entries, decided) = kept.columns();
+    assert!(correlations::is_handle(&entries[1]) && entries[1] == decided[1]);
+    let traced = kept.traced("case:77").expect("traced");
+    assert_eq!(traced, [(late, Some("case:77".to_owned()))]);
+    let anew = kept.sealed_texts();
+    assert!(anew.len() == 1 && anew[0].0 == backup[0].0 && anew[0].1 != backup[0].1);
+}
+
+#[test]
+fn with_an_older_file_of_keys_no_id_is_lost_and_nobody_is_erased() {
+    let kept = Kept::with_file();
+    kept.asked(Some(MEMBER), "case:77", 600_000);
+    kept.seal_ids().expect("sealed");
+    let older = fs::read(&kept.path).expect("keys");
+    kept.asked(Some(OTHER), "case:78", 500_000);
+    kept.seal_ids().expect("sealed");
+    let newest = fs::read(&kept.path).expect("keys");
+    assert!(newest.len() > older.len());
+    fs::write(&kept.path, older).expect("put back");
+    kept.asked(None, "case:78", 400_000);
+    assert_eq!(kept.seal_ids().expect_err("an older file").fault(), Fault::SealKeys);
+    assert_eq!(kept.columns().0[2], "case:78", "it stays plain");
+    // The id whose key is lacking may be the number of any member.
+    assert_eq!(kept.erase(MEMBER).expect_err("an older file").fault(), Fault::SealKeys);
+    assert_eq!((kept.erasures(), kept.texts()), (0, 2), "nothing was begun");
+    fs::write(&kept.path, newest).expect("put back");
+    assert_eq!(kept.seal_ids().expect("sealed"), 2);
+    assert_eq!(kept.traced("case:78").expect("traced").len(), 2);
+    kept.erase(MEMBER).expect("erased");
+    assert_eq!(kept.texts(), 1);
+}
+
+#[test]
+fn ids_are_sealed_and_taken_out_to_the_end_after_a_crash_around_each_commit() {
+    for (ends_at, is_done) in [(0, false), (0, true), (1, false), (1, true)] {
+        let when = format!("commit {ends_at}, done: {is_done}");
+        let kept = Kept::with_file();
+        kept.asked(Some(MEMBER), "case:77", 600_000);
+        kept.asked(Some(OTHER), "case:78", 500_000);
+        // The commits are that of the entries and that of the decisions.
+        let ended = seal_correlations(&kept.ctx, &ending(&kept, ends_at, is_done));
+        assert_eq!(ended.expect_err("it ends").fault(), Fault::StoreBusy, "{when}");
+        for id in ["case:77", "case:78"] {
+            let traced = kept.traced(id).expect("traced");
+            assert_eq!(traced[0].1.as_deref(), Some(id), "{when}");
+            assert_eq!(kept.decided(id).expect("listed"), [id], "{when}");
+        }
+        kept.seal_ids().expect("sealed");
+        let (entries, decided) = kept.columns();
+        assert_eq!(entries, decided, "{when}");
+        assert!(entries.iter().all(|text| correlations::is_handle(text)), "{when}");
+        assert_eq!(kept.texts(), 2, "{when}");
+
+        // The commits are that which dooms the text and that which cuts its rows; the key goes between them.
+        let values = ["case:77".to_owned()];
+        let ended = destroy_of(&kept.ctx, &values, &ending(&kept, ends_at, is_done));
+        assert_eq!(ended.expect_err("it ends").fault(), Fault::StoreBusy, "{when}");
+        destroy_of(&kept.ctx, &values, &|write| kept.ctx.store.write_blocking(write)).expect("destroyed");
+        assert_eq!(kept.texts(), 1, "{when}");
+        let (left, decided) = kept.columns();
+        assert_eq!(left, decided, "{when}");
+        assert!(!correlations::is_handle(&left[0]) && left[1] == entries[1], "{when}");
+        assert_eq!(
+            kept.traced("case:77").expect_err("gone").fault(),
+            Fault::TraceUnknown,
+            "{when}"
+        );
+        assert_eq!(kept.decided("case:78").expect("listed"), ["case:78"], "{when}");
+    }
 }
