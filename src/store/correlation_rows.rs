@@ -228,11 +228,16 @@ fn advance(db: &mut Db, place: CorrelationPlace, upto: &str) -> Result<(), Failu
     Ok(())
 }
 
-/// Notes that a row was cut that had one of these handles. What is no handle is left alone.
+/// Notes that rows are cut in which these stand. What is no handle is left alone.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn loosen(db: &mut Db, handles: &[String]) -> Result<(), Failure> {
+pub(super) fn loosen(db: &mut Db, placed: &[String]) -> Result<(), Failure> {
+    let handles: Vec<&str> = placed
+        .iter()
+        .map(String::as_str)
+        .filter(|text| is_handle(text))
+        .collect();
     for some in handles.chunks(ROWS) {
         let own = correlation_text::table
             .filter(correlation_text::handle.eq_any(some))

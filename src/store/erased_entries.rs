@@ -5,7 +5,6 @@
 
 use super::Db;
 use super::correlation_rows;
-use super::correlations::is_handle;
 use super::ends::{self, UncutEnd};
 use super::entries::{self, ENTRY, EntryRow};
 use super::evidence;
@@ -171,10 +170,14 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         rows.iter().try_for_each(|id| one(db, id))?;
         // The member's decisions stay findable by the ids that their entries have now.
         for some in names.chunks(NAMES) {
-            let decided = decision::table
-                .filter(decision::request_id.eq(&request))
-                .filter(decision::patient_id.eq_any(some));
-            diesel::update(decided)
+            let decided = || {
+                decision::table
+                    .filter(decision::request_id.eq(&request))
+                    .filter(decision::patient_id.eq_any(some))
+            };
+            let placed: Vec<String> = decided().select(decision::correlation_id).load(db)?;
+            correlation_rows::loosen(db, &placed)?;
+            diesel::update(decided())
                 .set(decision::correlation_id.eq(decision::request_id))
                 .execute(db)?;
         }
@@ -240,10 +243,7 @@ fn loosen(db: &mut Db, id: &str) -> Result<(), Failure> {
         .select(ledger_entry::correlation_id)
         .first(db)
         .optional()?;
-    match found {
-        Some(text) if is_handle(&text) => correlation_rows::loosen(db, &[text]),
-        _ => Ok(()),
-    }
+    correlation_rows::loosen(db, found.as_slice())
 }
 
 fn unlist(db: &mut Db, name: &str, id: &str) -> Result<(), Failure> {

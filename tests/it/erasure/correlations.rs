@@ -10,9 +10,10 @@ use causeway::error::{Failure, Fault};
 use causeway::ops::View;
 use causeway::ops::decisions::{self, DecisionFilter};
 use causeway::ops::trace::{TraceAsked, trace};
-use causeway::store::Db;
-use causeway::store::correlations;
+use causeway::store::retention::due::EvidenceKind;
+use causeway::store::retention::gone;
 use causeway::store::schema::{correlation_text, decision, ledger_entry};
+use causeway::store::{Db, correlations, erased_decided};
 use causeway::telemetry::Correlation;
 use diesel::prelude::*;
 use std::cell::Cell;
@@ -132,6 +133,12 @@ impl Kept {
             Ok(())
         };
         self.ctx.store.write_blocking(write).expect("put back");
+    }
+
+    /// Cuts rows, and lets the job look what nothing has any more.
+    fn cut(&self, work: impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static) {
+        self.ctx.store.write_blocking(work).expect("cut");
+        self.seal_ids().expect("looked");
     }
 
     fn with_file() -> Kept {
@@ -262,6 +269,38 @@ fn t_f06_an_erasure_destroys_the_keys_of_correlation_ids_that_are_the_members_or
         "{traced:?}"
     );
     assert_eq!(kept.traced("shared").expect("traced")[0].1.as_deref(), Some("shared"));
+}
+
+#[test]
+fn an_id_goes_with_the_last_row_that_has_it_in_whatever_way_that_goes() {
+    for is_retention in [true, false] {
+        let kept = Kept::with_file();
+        let entry = kept.asked(Some(MEMBER), "case:77", 600_000);
+        assert_eq!(kept.seal_ids().expect("sealed"), 2);
+        let read = |db: &mut Db| Ok(decision::table.select(decision::id).first(db)?);
+        let decided: String = kept.ctx.store.read_blocking(read).expect("a decision");
+        kept.cut(move |db| gone::delete(db, EvidenceKind::Ledger, std::slice::from_ref(&entry), NOW));
+        assert_eq!(kept.texts(), 1, "the decision has it");
+        assert_eq!(kept.decided("case:77").expect("listed"), ["case:77"]);
+        match is_retention {
+            true => kept.cut(move |db| gone::delete(db, EvidenceKind::Decisions, std::slice::from_ref(&decided), NOW)),
+            false => kept.cut(|db| erased_decided::drop_decided(db, MEMBER)),
+        }
+        assert_eq!(kept.texts(), 0, "by retention: {is_retention}");
+    }
+    // The entry stands plain yet, and its decision was moved before it.
+    let kept = Kept::with_file();
+    let entry = kept.asked(Some(MEMBER), "case:77", 600_000);
+    kept.seal_ids().expect("sealed");
+    let write = move |db: &mut Db| {
+        diesel::update(ledger_entry::table.find(&entry))
+            .set(ledger_entry::correlation_id.eq("case:77"))
+            .execute(db)?;
+        Ok(())
+    };
+    kept.ctx.store.write_blocking(write).expect("plain again");
+    kept.erase(MEMBER).expect("erased");
+    assert_eq!(kept.texts(), 0);
 }
 
 #[test]
