@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// From which age on an id is sealed, milliseconds: no older row can still be uncommitted.
 const SETTLED_MS: i64 = 120_000;
 /// Rows that are looked at in one write.
-const TOGETHER: i64 = 500;
+const TOGETHER: i64 = 200;
 /// Texts that are opened, or whose keys are destroyed, at a time.
 const TEXTS: i64 = 500;
 /// Most writes of one run for each table: a store of an earlier version is moved over some runs, so that other work of the job goes on.
-const STEPS: usize = 200;
+const STEPS: usize = 500;
 
 /// Seals the ids that are old enough and stand plain, and destroys the keys of those that nothing has any more. Returns how many rows got a
 /// handle. Blocks the thread.

@@ -169,7 +169,7 @@ fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> R
     ctx.store
         .write_blocking(move |db| erased_correlations::close_correlations(db, &own, &plain).map(drop))?;
     // After those that stand plain: an id is only ever moved from plain to sealed.
-    destroy_of(ctx, values, &|write| ctx.store.write_blocking(write))?;
+    destroy_of(ctx, values, &|write| ctx.store.write_alone_blocking(write))?;
     loop {
         let own = names.to_vec();
         if ctx
@@ -188,7 +188,7 @@ fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> R
         erased_entries::close_shares(db, &own).map(drop)
     })?;
     // The correlation ids of the entries that were closed, where nothing else has them.
-    destroy_unused(ctx, &|write| ctx.store.write_blocking(write))
+    destroy_unused(ctx, &|write| ctx.store.write_alone_blocking(write))
 }
 
 /// Ends the runs of partners whose files may have something of the member, and removes the files.

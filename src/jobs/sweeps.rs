@@ -140,9 +140,10 @@ fn index_ledger(held: &HeldJob) -> Result<(), Failure> {
         }
     }
     let commit = |write: NotesWrite| held.write_blocking(write);
+    let alone = |write: NotesWrite| held.write_alone_blocking(write);
     let sealed = seal_notes(held.ctx(), &commit)
         .and_then(|_| seal_packets(held.ctx(), &commit))
-        .and_then(|_| seal_correlations(held.ctx(), &commit));
+        .and_then(|_| seal_correlations(held.ctx(), &alone));
     if let Err(failure) = sealed {
         if failure.fault() != Fault::SealKeys {
             return Err(failure);
