@@ -4,6 +4,7 @@
 use super::kept::{Kept, NOW};
 use crate::support::store::on_postgres;
 use causeway::audit::correlation_sealing::{destroy_of, seal_correlations};
+use causeway::audit::key_rotation;
 use causeway::audit::note_sealing::NotesWrite;
 use causeway::audit::{Action, Actor, LedgerEvent, Object, ledger};
 use causeway::error::{Failure, Fault};
@@ -337,10 +338,15 @@ fn with_an_older_file_of_keys_no_id_is_lost_and_nobody_is_erased() {
     kept.asked(None, "case:78", 400_000);
     assert_eq!(kept.seal_ids().expect_err("an older file").fault(), Fault::SealKeys);
     assert_eq!(kept.columns().0[2], "case:78", "it stays plain");
+    assert_eq!(
+        key_rotation::check(&kept.ctx).expect_err("an older file").fault(),
+        Fault::SealKeys
+    );
     // The id whose key is lacking may be the number of any member.
     assert_eq!(kept.erase(MEMBER).expect_err("an older file").fault(), Fault::SealKeys);
     assert_eq!((kept.erasures(), kept.texts()), (0, 2), "nothing was begun");
     fs::write(&kept.path, newest).expect("put back");
+    assert_eq!(key_rotation::check(&kept.ctx).expect("checked"), 2);
     assert_eq!(kept.seal_ids().expect("sealed"), 2);
     assert_eq!(kept.traced("case:78").expect("traced").len(), 2);
     kept.erase(MEMBER).expect("erased");
