@@ -386,3 +386,19 @@ fn task(exchange: &InboundExchange, payer: &Payer, caller: &Caller) -> Json {
     }
     task
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partner_is_not_told_where_our_files_lie() {
+        let path = "Let the server's user read and write /srv/causeway-data/member.keys.";
+        let told = for_partner(Failure::new(Fault::SealKeys).remedy(path));
+        assert_eq!(told.fault(), Fault::SealKeys);
+        assert!(!told.remedy_text().contains("member.keys"), "{}", told.remedy_text());
+        assert!(told.cause().is_some(), "the log has it");
+        let other = for_partner(Failure::new(Fault::ParameterInvalid).remedy("Give an id."));
+        assert_eq!(other.remedy_text(), "Give an id.");
+    }
+}
