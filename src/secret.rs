@@ -4,6 +4,7 @@
 pub mod ed25519;
 pub mod key_lines;
 pub mod member_keys;
+pub mod recipient;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hmac, rand};

@@ -1,6 +1,7 @@
 //! The act of rotating the key that wraps the keys of values beside the ledger, and checking that they are there. Only wrapped keys are written
 //! again: no row of the store changes but for the entry.
 
+use super::correlation_sealing::demand_all;
 use super::{Action, Actor, LedgerEvent, OperatorNote, ledger};
 use crate::context::Context;
 use crate::error::{Failure, Fault};
@@ -34,12 +35,15 @@ pub fn rotate(ctx: &Context, note: OperatorNote) -> Result<KeyRotation, Failure>
     Ok(done)
 }
 
-/// How many keys the file has, those that were destroyed among them, when it is that of the store and can be opened. Blocks the thread.
+/// How many keys the file has, those that were destroyed among them, when it is that of the store and can be opened. A file that is older than the
+/// store mostly lacks keys of correlation ids: these are looked for. Blocks the thread.
 ///
 /// # Errors
-/// As [`rotate`].
+/// As [`rotate`]; [`Fault::SealKeys`] also when the file lacks the key of a correlation id.
 pub fn check(ctx: &Context) -> Result<u64, Failure> {
-    ctx.member_keys.check(&mark(ctx)?)
+    let keys = ctx.member_keys.check(&mark(ctx)?)?;
+    demand_all(ctx)?;
+    Ok(keys)
 }
 
 fn mark(ctx: &Context) -> Result<[u8; 32], Failure> {

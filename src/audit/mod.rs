@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod backup_files;
 mod canonical;
+pub mod correlation_sealing;
 pub mod cosignature;
 pub mod cosigned;
 pub mod deletion;

@@ -8,7 +8,7 @@ use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::disclosures::DisclosuresAsked;
-use crate::ops::viewed::{Viewer, viewed};
+use crate::ops::viewed::{Viewer, viewed, viewed_sealed};
 use crate::review;
 use crate::store::Db;
 use crate::telemetry::Correlation;
@@ -157,13 +157,21 @@ impl CommandAsker {
         what: &'static str,
         object: Option<Object>,
     ) -> Result<(), Failure> {
-        let viewer = Viewer {
-            operator: by.operator,
-            role: HOST,
-            reason: by.reason,
-            correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
-        };
-        note(ctx, viewed(ctx, &viewer, what, object))
+        note(ctx, viewed(ctx, &viewer(ctx, by), what, object))
+    }
+
+    /// As [`CommandAsker::show_to`], of what is sealed for the recipient whose key has this digest.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn show_sealed(
+        &self,
+        ctx: &Context,
+        by: OperatorNote,
+        shown: (&'static str, Option<Object>),
+        recipient_sha256: &[u8; 32],
+    ) -> Result<(), Failure> {
+        note(ctx, viewed_sealed(ctx, &viewer(ctx, by), shown, recipient_sha256))
     }
 
     /// Notes, as [`CommandAsker::show_to`] does, that this user is about to be shown a review, or links, as a reviewer.
@@ -173,6 +181,15 @@ impl CommandAsker {
     pub fn show_review(&self, ctx: &Context, by: OperatorNote, about: Option<Object>) -> Result<(), Failure> {
         let correlation = Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms()));
         note(ctx, review::viewed(ctx, "reviewer", by, &correlation, about))
+    }
+}
+
+fn viewer(ctx: &Context, by: OperatorNote) -> Viewer {
+    Viewer {
+        operator: by.operator,
+        role: HOST,
+        reason: by.reason,
+        correlation: Correlation::internal(ctx.ids.new_id(ctx.clock.now_ms())),
     }
 }
 

@@ -16,6 +16,8 @@ use crate::error::{Failure, Fault};
 use crate::evidence::asks;
 use crate::evidence::scope::PacketAsked;
 use crate::ops::packets::PacketItem;
+use crate::secret::hex;
+use crate::secret::recipient::RecipientKey;
 use crate::store::beginnings::IdKind;
 use crate::store::evidence::{PacketRow, WAITING};
 use crate::telemetry::Correlation;
@@ -68,6 +70,9 @@ pub struct AuditPacketArgs {
     /// Write the packet to this file, which is not there yet; waits until it is made
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// With --out: seal the file by the public RSA key in this one, so that only the recipient opens it
+    #[arg(long = "for", value_name = "FILE", requires = "out")]
+    pub recipient: Option<PathBuf>,
     /// Wait until it is made
     #[arg(long)]
     pub wait: bool,
@@ -109,6 +114,8 @@ pub fn run(
         with_phi: args.with_phi,
         reason: note.reason.clone(),
     };
+    let recipient = args.recipient.as_deref().map(|path| recipient_of(&cwd.join(path)));
+    let recipient = recipient.transpose()?;
     let file = args.out.as_deref().map(|path| cwd.join(path));
     if let Some(file) = file.as_deref().filter(|file| file.exists()) {
         return Err(unwritable(file, std::io::ErrorKind::AlreadyExists.into()));
@@ -125,17 +132,42 @@ pub fn run(
         row = ctx.store.read_blocking(|db| asks::find(db, &id))?;
     }
     match waits {
-        true => fetch(ctx, asker, (row, note), file.as_deref(), out),
+        true => fetch(ctx, asker, (row, note), &PacketTarget { file, recipient }, out),
         false => {
             let remedy = format!("fetch it with `causeway evidence get {id} --out FILE --reason WHY`");
-            show(row, None, out);
+            show(row, &PacketTarget::default(), out);
             out.note(&remedy);
             Ok(Exit::Done)
         }
     }
 }
 
-/// Writes a packet that was made into a file, if one is named, and tells of it. The note is kept of who takes it, and why.
+/// Where a packet is written, and for whom.
+#[derive(Debug, Default)]
+pub(super) struct PacketTarget {
+    /// The file, if it is written at all.
+    pub(super) file: Option<PathBuf>,
+    /// Whose public key it is sealed by; none leaves it as it is.
+    pub(super) recipient: Option<RecipientKey>,
+}
+
+/// The public key in a file, by which a packet is sealed.
+///
+/// # Errors
+/// [`Fault::InputUnreadable`]; [`Fault::ParameterInvalid`] for what is no public RSA key of 2,048 bits or more.
+pub(super) fn recipient_of(path: &Path) -> Result<RecipientKey, Failure> {
+    let text = text_of(path)?;
+    RecipientKey::from_pem(&text).ok_or_else(|| {
+        let remedy = match text.contains("PRIVATE KEY") {
+            true => "This is a private key. Ask the recipient for the public one (BEGIN PUBLIC KEY), and do not keep this file.",
+            false => "Give a file with a public RSA key of 2,048 to 8,192 bits in PEM form (BEGIN PUBLIC KEY).",
+        };
+        Failure::new(Fault::ParameterInvalid).at("--for").remedy(remedy)
+    })
+}
+
+/// Writes a packet that was made into a file, if one is named, sealed for its recipient, if there is one, and tells of it. The note is kept of who
+/// takes it, and why.
 ///
 /// # Errors
 /// Those of [`asks::content`] and [`asks::demand_second`]; [`Fault::InputUnreadable`] for a file that is there or cannot be written.
@@ -143,7 +175,7 @@ pub(super) fn fetch(
     ctx: &Context,
     asker: &CommandAsker,
     (row, note): (PacketRow, OperatorNote),
-    file: Option<&Path>,
+    target: &PacketTarget,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     let object = Object {
@@ -155,9 +187,19 @@ pub(super) fn fetch(
         Fault::PacketNotMade => failure.because(format!("packet {} waits", row.id)),
         _ => failure,
     })?;
-    if let Some(file) = file {
+    if let Some(file) = &target.file {
         asks::demand_second(ctx, &row, &note.operator)?;
-        asker.show_to(ctx, note, asks::look_at(&row), Some(object))?;
+        let shown = (asks::look_at(&row), Some(object));
+        let bytes = match &target.recipient {
+            Some(key) => {
+                asker.show_sealed(ctx, note, shown, key.sha256())?;
+                key.seal(&bytes).ok_or(Fault::Internal)?
+            }
+            None => {
+                asker.show_to(ctx, note, shown.0, shown.1)?;
+                bytes
+            }
+        };
         let write = || {
             let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
             made.write_all(&bytes)?;
@@ -165,7 +207,7 @@ pub(super) fn fetch(
         };
         write().map_err(|error| unwritable(file, error))?;
     }
-    show(row, file, out);
+    show(row, target, out);
     Ok(Exit::Done)
 }
 
@@ -176,12 +218,16 @@ fn unwritable(file: &Path, error: std::io::Error) -> Failure {
         .because(error)
 }
 
-fn show(row: PacketRow, file: Option<&Path>, out: &mut Out) {
+fn show(row: PacketRow, target: &PacketTarget, out: &mut Out) {
     let item = PacketItem::of(row);
+    let sealed_for = target.recipient.as_ref().map(|key| hex(key.sha256()));
     if out.json {
         let mut value = json!(item);
-        if let Some(file) = file {
+        if let Some(file) = &target.file {
             value["file"] = json!(file.display().to_string());
+        }
+        if let Some(digest) = &sealed_for {
+            value["sealed_for"] = json!(digest);
         }
         out.value(&value);
         return;
@@ -195,6 +241,9 @@ fn show(row: PacketRow, file: Option<&Path>, out: &mut Out) {
         "packet {} of {}: {entries} entries, proved by a checkpoint of {size}; SHA-256 {digest}",
         item.id, item.kind
     ));
+    if let Some(digest) = sealed_for {
+        out.line(&format!("sealed for the key with SHA-256 {digest}"));
+    }
 }
 
 /// Verifies a packet, without a store.

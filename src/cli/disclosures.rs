@@ -66,7 +66,8 @@ pub fn run(args: &DisclosuresArgs, ctx: &Context, asker: &CommandAsker, out: &mu
             cursor,
             ..filter.clone()
         };
-        ctx.store.read_blocking(|db| disclosures::list(db, &filter))
+        ctx.store
+            .read_blocking(|db| disclosures::list(db, &filter, &ctx.member_keys))
     })?;
     if out.json {
         out.value(&items);

@@ -1,14 +1,16 @@
 //! `causeway evidence`: packets that were asked for, and the cases that group what packets are about.
 
 use super::asker::{CommandAsker, by};
-use super::audit_packet::fetch;
+use super::audit_packet::{PacketTarget, fetch, recipient_of};
 use super::look::LookArgs;
 use super::pages::{every_page, or_dash};
+use super::short;
 use crate::audit::Object;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::evidence::{asks, cases};
 use crate::ops::packets::{self, CaseItem, PacketItem};
+use crate::store::beginnings::IdKind;
 use crate::terminal::{Exit, Out, ShortIds};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -24,7 +26,8 @@ const PAGE: i64 = 200;
 #[command(
     after_help = "Examples:\n  causeway evidence case open \"Complaint 7\" --reason \"a member asks who got the record\"\n  \
     causeway evidence case add \"Complaint 7\" EXCHANGE CORRELATION\n  causeway audit packet --case \"Complaint 7\" --reason \"an audit\" --out case.tar\n  \
-    causeway evidence get PACKET --out packet.tar --reason \"an audit\""
+    causeway evidence get PACKET --out packet.tar --reason \"an audit\"\n  \
+    causeway evidence get PACKET --for auditor.pub --out packet.tar.p7m --reason \"an audit\""
 )]
 pub struct EvidenceArgs {
     /// What to do.
@@ -39,10 +42,17 @@ pub enum EvidenceCommand {
     Case(CaseArgs),
     /// List the packets that were asked for, oldest first
     List,
-    /// Write a packet that was made into a file
+    /// Write a packet that was made into a file, for one recipient alone if you give a public key
+    #[command(
+        after_help = "Examples:\n  causeway evidence get PACKET --out packet.tar --reason \"an audit\"\n  \
+        causeway evidence get PACKET --for auditor.pub --out packet.tar.p7m --reason \"an audit\""
+    )]
     Get {
-        /// Id of the packet
+        /// Id of the packet, or the beginning of it
         packet: String,
+        /// Seal it by the public RSA key in this file, so that only the recipient opens it
+        #[arg(long = "for", value_name = "FILE")]
+        recipient: Option<PathBuf>,
         /// A file that is not there yet
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -129,12 +139,19 @@ pub fn run(
         EvidenceCommand::List => list(ctx, asker, out),
         EvidenceCommand::Get {
             packet,
+            recipient,
             out: file,
             look,
         } => {
             let note = look.demanded(asker)?;
-            let row = ctx.store.read_blocking(|db| asks::find(db, packet))?;
-            fetch(ctx, asker, (row, note), Some(&cwd.join(file)), out)
+            let key = recipient.as_ref().map(|path| recipient_of(&cwd.join(path)));
+            let target = PacketTarget {
+                file: Some(cwd.join(file)),
+                recipient: key.transpose()?,
+            };
+            let id = short::meant(ctx, IdKind::Packet, packet)?;
+            let row = ctx.store.read_blocking(|db| asks::find(db, &id))?;
+            fetch(ctx, asker, (row, note), &target, out)
         }
     }
 }

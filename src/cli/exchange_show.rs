@@ -37,6 +37,7 @@ pub fn how(ctx: &Context, view: View) -> ExchangeView {
         view,
         now_ms: ctx.clock.now_ms(),
         zone: ctx.payer.time_zone,
+        keys: ctx.member_keys.clone(),
     }
 }
 

@@ -81,7 +81,7 @@ pub fn of_store(store: &Store) -> Result<Sample, Failure> {
     };
     let mut seen = HashSet::new();
     loop {
-        let page = store.read_blocking(|db| ops_queries::decisions(db, &filter))?;
+        let page = store.read_blocking(|db| ops_queries::decisions(db, &filter, None))?;
         for row in &page {
             // Who asks again for somebody it has, or asks the same again, teaches nothing new, and must not teach it twice.
             let mut hasher = DefaultHasher::new();

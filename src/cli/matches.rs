@@ -92,7 +92,7 @@ pub fn run(args: &MatchArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out)
     asker.show(ctx, "decisions", Some(object))?;
     let item = ctx
         .store
-        .read_blocking(|db| decisions::one(db, id, View::WithoutPatients))
+        .read_blocking(|db| decisions::one(db, id, View::WithoutPatients, &ctx.member_keys))
         .map_err(not_found)?;
     if out.json {
         out.value(&item);
@@ -113,7 +113,7 @@ fn not_found(failure: Failure) -> Failure {
 fn list(ctx: &Context, filter: &DecisionFilter, out: &mut Out) -> Result<Exit, Failure> {
     let items = ctx
         .store
-        .read_blocking(|db| decisions::list(db, filter, View::WithoutPatients))?
+        .read_blocking(|db| decisions::list(db, filter, View::WithoutPatients, &ctx.member_keys))?
         .items;
     if out.json {
         out.value(&items);

@@ -139,6 +139,7 @@ impl ReconcileWhich {
             from_ms,
             until_ms,
             now_ms: ctx.clock.now_ms(),
+            keys: ctx.member_keys.clone(),
         })
     }
 }

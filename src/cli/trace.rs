@@ -48,7 +48,7 @@ pub fn run(args: &TraceArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out)
             cursor,
             ..asked.clone()
         };
-        ctx.store.read_blocking(|db| trace::trace(db, &asked))
+        ctx.store.read_blocking(|db| trace::trace(db, &asked, &ctx.member_keys))
     })?;
     if out.json {
         out.value(&items);
@@ -75,7 +75,7 @@ pub fn run(args: &TraceArgs, ctx: &Context, asker: &CommandAsker, out: &mut Out)
 /// What is asked: the id as it was given, or the one that it begins when nothing is on record under what was given.
 fn meant(args: &TraceArgs, ctx: &Context, out: &mut Out) -> Result<TraceAsked, Failure> {
     let given = TraceAsked::new(&args.id, None, 1)?;
-    match ctx.store.read_blocking(|db| trace::trace(db, &given)) {
+    match ctx.store.read_blocking(|db| trace::trace(db, &given, &ctx.member_keys)) {
         Err(failure) if failure.fault() == Fault::TraceUnknown => {
             let id = short::meant_of(ctx, &TRACED, &args.id)?;
             if id != args.id {

@@ -2,6 +2,7 @@
 
 use crate::audit::commitment;
 use crate::error::{Failure, Fault};
+use crate::store::correlations::is_handle;
 use crate::store::entries::EntryRow;
 use serde_json::Value;
 
@@ -89,6 +90,8 @@ impl EntryRead {
         // An erasure puts this server's id of the request into the place of one that the caller chose.
         let is_taken_out = self.row.request_id.is_none() && same("/request_id", Some(&self.row.correlation_id));
         let is_correlation = match self.text("/correlation_commit") {
+            // What it stands for lies sealed, and is looked at where it is opened.
+            _ if is_handle(&self.row.correlation_id) => self.row.request_id.is_some(),
             Some(_) => {
                 self.opens("correlation", "/correlation_commit", &self.row.correlation_id) != CommitmentOpens::No
             }

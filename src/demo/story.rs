@@ -294,10 +294,11 @@ impl Demo {
             limit: 10,
             ..Default::default()
         };
+        let keys = self.ctx.member_keys.clone();
         let found = self
             .ctx
             .store
-            .read(move |db| decisions::list(db, &filter, View::Full))
+            .read(move |db| decisions::list(db, &filter, View::Full, &keys))
             .await?;
         let Some(decision) = found.items.last() else {
             return Err(Failure::new(Fault::PartnerAnswer).remedy("No decision was recorded."));

@@ -7,6 +7,7 @@
 use super::kind::ERASE;
 use super::report::counts_of;
 use super::words::{ErasureReason, LegalBasis};
+use crate::audit::correlation_sealing::{demand_all, destroy_of, destroy_unused};
 use crate::audit::packet_sealing::destroy_erased;
 use crate::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, OperatorNote, ledger};
 use crate::bulk::files::BulkFiles;
@@ -22,7 +23,8 @@ use crate::secret::member_keys::{KeySlot, KeyStart};
 use crate::store::erasures::{self, ErasureRow};
 use crate::store::retention::holds;
 use crate::store::{
-    Db, bulk, bulk_receipts, erased_decided, erased_entries, erased_record, evidence, group_ends, member_keys,
+    Db, bulk, bulk_receipts, erased_correlations, erased_decided, erased_entries, erased_record, evidence, group_ends,
+    member_keys,
 };
 use crate::telemetry::Correlation;
 use std::time::Duration;
@@ -122,16 +124,18 @@ fn own_keys(ctx: &Context, names: &[String]) -> Result<Option<OwnKeys>, Failure>
     }))
 }
 
-/// Refuses where the file of keys is missing, or older than the store and without a key of the member: what is sealed could not be erased.
+/// Refuses where the file of keys is missing, or older than the store and without a key of the member, or of a correlation id, which may be the
+/// member's: what is sealed could not be erased.
 ///
 /// # Errors
 /// [`Fault::SealKeys`]; those of the store.
 pub(super) fn demand_keys(ctx: &Context, patient: &str) -> Result<(), Failure> {
     let names = ctx.store.read_blocking(|db| erased_entries::names_of(db, patient))?;
-    match own_keys(ctx, &names)? {
-        Some(own) => ctx.member_keys.demand(&own.mark, &own.slots),
-        None => Ok(()),
-    }
+    let Some(own) = own_keys(ctx, &names)? else {
+        return Ok(());
+    };
+    ctx.member_keys.demand(&own.mark, &own.slots)?;
+    demand_all(ctx)
 }
 
 /// Destroys the keys under which something about these names is sealed, and returns the codes by which the database knows them. They are gone for
@@ -161,9 +165,11 @@ fn destroy_keys_of_packets(ctx: &Context) -> Result<(), Failure> {
 
 /// Closes the entries about the member.
 fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> Result<(), Failure> {
-    let (own, values) = (names.to_vec(), values.to_vec());
+    let (own, plain) = (names.to_vec(), values.to_vec());
     ctx.store
-        .write_blocking(move |db| erased_entries::close_correlations(db, &own, &values).map(drop))?;
+        .write_blocking(move |db| erased_correlations::close_correlations(db, &own, &plain).map(drop))?;
+    // After those that stand plain: an id is only ever moved from plain to sealed.
+    destroy_of(ctx, values, &|write| ctx.store.write_alone_blocking(write))?;
     loop {
         let own = names.to_vec();
         if ctx
@@ -180,7 +186,9 @@ fn close(ctx: &Context, patient: &str, names: &[String], values: &[String]) -> R
         evidence::erase_of(db, &own)?;
         holds::forget(db, &own)?;
         erased_entries::close_shares(db, &own).map(drop)
-    })
+    })?;
+    // The correlation ids of the entries that were closed, where nothing else has them.
+    destroy_unused(ctx, &|write| ctx.store.write_alone_blocking(write))
 }
 
 /// Ends the runs of partners whose files may have something of the member, and removes the files.

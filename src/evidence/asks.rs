@@ -39,7 +39,7 @@ pub fn ask(
     let at_us = ctx.clock.now_us();
     let [id, entry_id, job_id] = [(); 3].map(|()| ctx.ids.new_id(at_us / 1000));
     move |db| {
-        let scope = asked.scope(db, &ctx.payer, at_us / 1000)?;
+        let scope = asked.scope(db, (&ctx.payer, &ctx.member_keys), at_us / 1000)?;
         let log = ledger_tree::log(db)?.ok_or_else(no_log)?;
         let row = PacketRow {
             id: id.clone(),

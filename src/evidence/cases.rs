@@ -6,6 +6,7 @@ use crate::consent::WithdrawnBy;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ids::is_one_line;
+use crate::secret::member_keys::MemberKeys;
 use crate::security::Operator;
 use crate::store::evidence_cases::{self as rows, CaseItemRow, CaseRow};
 use crate::store::{Db, failed_on_duplicate};
@@ -64,6 +65,7 @@ pub fn add(
     let at_us = ctx.clock.now_us();
     let (case, ids) = (case.to_owned(), ids.to_vec());
     let entry_ids: Vec<String> = ids.iter().map(|_| ctx.ids.new_id(at_us / 1000)).collect();
+    let keys = ctx.member_keys.clone();
     move |db| {
         let case = find(db, &case)?;
         if !rows::hold_open(db, &case.id)? {
@@ -77,7 +79,7 @@ pub fn add(
             let row = CaseItemRow {
                 case_id: case.id.clone(),
                 item: item.clone(),
-                kind: kind_of(db, item)?.to_owned(),
+                kind: kind_of(db, item, &keys)?.to_owned(),
                 entry_id: entry_id.clone(),
                 added_by: by.operator.clone(),
                 added_ms: at_us / 1000,
@@ -121,10 +123,10 @@ pub fn find(db: &mut Db, given: &str) -> Result<CaseRow, Failure> {
 }
 
 /// Whether an id is that of an exchange, or a correlation id.
-fn kind_of(db: &mut Db, id: &str) -> Result<&'static str, Failure> {
+fn kind_of(db: &mut Db, id: &str, keys: &MemberKeys) -> Result<&'static str, Failure> {
     match exchange(db, id) {
         Ok(_) => Ok(EXCHANGE),
-        Err(failure) if failure.fault() == Fault::ExchangeUnknown => correlation(db, id).map(|_| CORRELATION),
+        Err(failure) if failure.fault() == Fault::ExchangeUnknown => correlation(db, id, keys).map(|_| CORRELATION),
         Err(failure) => Err(failure),
     }
 }

@@ -9,6 +9,7 @@ use crate::clock::rfc3339_ms;
 use crate::error::Failure;
 use crate::ops::{View, decisions};
 use crate::secret::hex;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::consents::{self, ConsentRow};
 use crate::store::entries::{self, MATCH_REFUSED, MATCHED, RequestIds};
 use crate::store::opt_ins::OptInRow;
@@ -161,8 +162,14 @@ fn opt_in_of(row: &OptInRow, as_of_ms: i64) -> Value {
 /// committed to it, with what opens the commitment.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn of_matches(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<PackedFile>, Failure> {
+/// [`Fault::SealKeys`] when the keys of a sealed correlation id cannot be had; those of the database.
+///
+/// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
+pub(super) fn of_matches(
+    db: &mut Db,
+    entries: &[EvidenceEntry],
+    keys: &MemberKeys,
+) -> Result<Vec<PackedFile>, Failure> {
     let mut asked: Vec<RequestIds> = Vec::new();
     let mut by_request: HashMap<String, Vec<&EvidenceEntry>> = HashMap::new();
     for entry in entries {
@@ -174,7 +181,7 @@ pub(super) fn of_matches(db: &mut Db, entries: &[EvidenceEntry]) -> Result<Vec<P
     }
     let mut files = Vec::new();
     for ids in entries::decisions_of(db, &asked)? {
-        let decision = decisions::one(db, &ids.id, View::WithoutPatients)?;
+        let decision = decisions::one(db, &ids.id, View::WithoutPatients, keys)?;
         let Ok(mut told) = serde_json::to_value(&decision) else {
             continue;
         };

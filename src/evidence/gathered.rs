@@ -5,10 +5,11 @@ use super::scope::{self, PacketScope};
 use crate::error::{Failure, Fault};
 use crate::ops::detail::DecisionDetail;
 use crate::ops::inbound;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::entries::{self, BEGUN, EntryRow, RequestIds};
 use crate::store::evidence_cases::{CaseItemRow, CaseRow};
 use crate::store::inbound::InboundRow;
-use crate::store::{Db, consents, ends, evidence_cases, evidence_entries as rows, exchanges, opt_ins};
+use crate::store::{Db, consents, correlations, ends, evidence_cases, evidence_entries as rows, exchanges, opt_ins};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,25 +46,27 @@ fn leads(row: &EntryRow) -> Result<Leads, Failure> {
     serde_json::from_slice(&row.entry).map_err(|error| Failure::new(Fault::StoreDamaged).because(error))
 }
 
-/// The entries of `scope`, whether a checkpoint covers them or not. `has_item` tells which items of a case count.
+/// The entries of `scope`, whether a checkpoint covers them or not. `has_item` tells which items of a case count; with `keys` correlation ids are
+/// found that stand sealed.
 ///
 /// # Errors
-/// [`Fault::PacketTooLarge`]; [`Fault::ExchangeUnknown`], [`Fault::CaseUnknown`]; those of the database.
+/// [`Fault::PacketTooLarge`]; [`Fault::ExchangeUnknown`], [`Fault::CaseUnknown`]; [`Fault::SealKeys`] when the keys of sealed correlation ids cannot
+/// be had; those of the database.
 pub(super) fn gather(
     db: &mut Db,
     scope: &PacketScope,
-    now_ms: i64,
+    (now_ms, keys): (i64, &MemberKeys),
     has_item: &mut dyn FnMut(&mut Db, &CaseItemRow) -> Result<bool, Failure>,
 ) -> Result<Gathered, Failure> {
     let mut found = Gathered::default();
     match scope {
         PacketScope::Exchange(id) => found.exchange(db, id, now_ms)?,
-        PacketScope::Correlation(id) => found.correlated(db, id)?,
+        PacketScope::Correlation(id) => found.correlated(db, id, keys)?,
         PacketScope::Member(id) => found.member(db, id)?,
         PacketScope::Range(from_ms, to_ms) => {
             found.all(db, |db, after| rows::between(db, (*from_ms, *to_ms), after, BATCH))?;
         }
-        PacketScope::Case(id) => found.case(db, id, now_ms, has_item)?,
+        PacketScope::Case(id) => found.case(db, id, (now_ms, keys), has_item)?,
     }
     found.ends(db)?;
     found.find_exchanges()?;
@@ -150,8 +153,9 @@ impl Gathered {
         reviews.iter().try_for_each(|review| self.about(db, review))
     }
 
-    fn correlated(&mut self, db: &mut Db, id: &str) -> Result<(), Failure> {
-        self.all(db, |db, after| rows::correlated(db, id, after, BATCH))?;
+    fn correlated(&mut self, db: &mut Db, id: &str, keys: &MemberKeys) -> Result<(), Failure> {
+        let forms = correlations::forms(db, keys, id)?;
+        self.all(db, |db, after| rows::correlated(db, &forms, after, BATCH))?;
         self.rows.retain(|_, row| !is_look(row));
         Ok(())
     }
@@ -185,7 +189,7 @@ impl Gathered {
         &mut self,
         db: &mut Db,
         id: &str,
-        now_ms: i64,
+        (now_ms, keys): (i64, &MemberKeys),
         has_item: &mut dyn FnMut(&mut Db, &CaseItemRow) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         let case = evidence_cases::find(db, id)?.ok_or(Fault::CaseUnknown)?;
@@ -198,7 +202,7 @@ impl Gathered {
         for item in &items {
             match item.kind.as_str() {
                 scope::EXCHANGE => self.item(db, &item.item, now_ms)?,
-                _ => self.correlated(db, &item.item)?,
+                _ => self.correlated(db, &item.item, keys)?,
             }
         }
         self.member = None;

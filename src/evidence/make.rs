@@ -23,6 +23,7 @@ use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::ops::audit_events::{self, ShownBy};
+use crate::secret::member_keys::MemberKeys;
 use crate::store::entries::EntryRow;
 use crate::store::erasures::{self, TakenOut};
 use crate::store::{Db, entry_search, evidence_entries as rows};
@@ -74,7 +75,7 @@ pub fn make(
             return Ok(None);
         };
         let basis = Basis::read(db, log, checkpoint, note)?;
-        let Some((found, entries)) = basis.covered(db, scope, terms)? else {
+        let Some((found, entries)) = basis.covered(db, scope, (terms, &ctx.member_keys))? else {
             return Ok(None);
         };
         let (mut told, mut patients) = basis.files(db, (&found, &entries), scope, ctx)?;
@@ -158,7 +159,7 @@ impl Basis {
         &self,
         db: &mut Db,
         scope: &PacketScope,
-        terms: &PacketTerms,
+        (terms, keys): (&PacketTerms, &MemberKeys),
     ) -> Result<Option<(Gathered, Vec<EvidenceEntry>)>, Failure> {
         let (log, size) = (self.log, self.checkpoint.size);
         let is_covered = move |index: Option<&i64>| {
@@ -166,7 +167,7 @@ impl Basis {
                 .and_then(|index| u64::try_from(*index).ok())
                 .filter(|index| *index < size)
         };
-        let mut found = gather(db, scope, self.as_of_ms, &mut |db, item| {
+        let mut found = gather(db, scope, (self.as_of_ms, keys), &mut |db, item| {
             let places = rows::places(db, log, &[&item.entry_id])?;
             Ok(is_covered(places.get(&item.entry_id)).is_some())
         })?;
@@ -207,7 +208,7 @@ impl Basis {
         all.push(PackedFile::text("requests.jsonl", lines(&asked)));
         all.push(PackedFile::text("files.jsonl", lines(&carried)));
         let mut beside = documents::of_consents(db, entries, found, as_of_ms)?;
-        beside.extend(documents::of_matches(db, entries)?);
+        beside.extend(documents::of_matches(db, entries, &ctx.member_keys)?);
         beside.extend(documents::of_case(found, as_of_ms));
         beside.extend(policies::files(db, entries, &ctx.keeping)?);
         let events = {

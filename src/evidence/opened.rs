@@ -7,7 +7,7 @@ use crate::audit::packet::opened::{OPENED, OpenedValue};
 use crate::error::Failure;
 use crate::secret::member_keys::MemberKeys;
 use crate::store::entries::EntryRow;
-use crate::store::{Db, consents, entry_search, member_keys};
+use crate::store::{Db, consents, correlations, entry_search, member_keys};
 
 /// Entries whose notes one query reads.
 pub(super) const TOGETHER: usize = 500;
@@ -26,16 +26,17 @@ pub(super) struct OpenedValues {
 /// chose, and operators with their reasons.
 ///
 /// # Errors
-/// [`Fault::SealKeys`] when the keys of a sealed reason cannot be had; those of the database.
+/// [`Fault::SealKeys`] when the keys of a sealed reason or correlation id cannot be had; those of the database.
 ///
 /// [`Fault::SealKeys`]: crate::error::Fault::SealKeys
 pub(super) fn opened(db: &mut Db, entries: &[EvidenceEntry], keys: &MemberKeys) -> Result<OpenedValues, Failure> {
     let opener = member_keys::opener(db, keys)?;
     let (mut text, mut count, mut patients) = (String::new(), 0, Vec::new());
     for some in entries.chunks(TOGETHER) {
-        let rows: Vec<EntryRow> = some.iter().map(|entry| entry.row.clone()).collect();
+        let mut rows: Vec<EntryRow> = some.iter().map(|entry| entry.row.clone()).collect();
+        correlations::open(db, keys, &mut rows)?;
         let notes = entry_search::notes(db, &rows)?;
-        for entry in some {
+        for (entry, row) in some.iter().zip(&rows) {
             let owner = owner(db, entry)?;
             let note = notes.get(&entry.row.id);
             let reason = note
@@ -43,7 +44,7 @@ pub(super) fn opened(db: &mut Db, entries: &[EvidenceEntry], keys: &MemberKeys) 
                 .transpose()?;
             let values = [
                 ("object", entry.row.subject.as_deref().filter(|_| owner.is_some())),
-                ("correlation", Some(entry.row.correlation_id.as_str())),
+                ("correlation", Some(row.correlation_id.as_str())),
                 ("operator", note.map(|note| note.operator.as_str())),
                 ("note", reason.as_deref()),
             ];

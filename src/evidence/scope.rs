@@ -5,8 +5,9 @@ use crate::context::Payer;
 use crate::error::{Failure, Fault};
 use crate::ids::{is_correlation_id, is_fhir_id};
 use crate::ops::disclosures::{self, DisclosuresAsked};
+use crate::secret::member_keys::MemberKeys;
 use crate::store::evidence::PacketRow;
-use crate::store::{Db, evidence_cases, evidence_entries, exchanges, inbound};
+use crate::store::{Db, correlations, evidence_cases, evidence_entries, exchanges, inbound};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -66,7 +67,12 @@ impl PacketAsked {
     /// # Errors
     /// [`Fault::ParameterInvalid`] for nothing, for several things at once and for what is no id or time; [`Fault::ExchangeUnknown`],
     /// [`Fault::TraceUnknown`], [`Fault::CaseUnknown`]; those of [`DisclosuresAsked::patient`]; those of the database.
-    pub fn scope(&self, db: &mut Db, payer: &Payer, now_ms: i64) -> Result<PacketScope, Failure> {
+    pub fn scope(
+        &self,
+        db: &mut Db,
+        (payer, keys): (&Payer, &MemberKeys),
+        now_ms: i64,
+    ) -> Result<PacketScope, Failure> {
         let one = "Give one of: an exchange, a correlation id, a member, a time from which on, or a case.";
         let has_member = self.member.is_some() || self.member_number.is_some();
         let given = [
@@ -83,7 +89,7 @@ impl PacketAsked {
             return exchange(db, id);
         }
         if let Some(id) = &self.correlation {
-            return correlation(db, id);
+            return correlation(db, id, keys);
         }
         if let Some(given) = &self.case {
             return match evidence_cases::find(db, given)? {
@@ -143,12 +149,14 @@ pub fn exchange(db: &mut Db, id: &str) -> Result<PacketScope, Failure> {
 /// This correlation id, if anything happened under it.
 ///
 /// # Errors
-/// [`Fault::ParameterInvalid`] for what is none; [`Fault::TraceUnknown`]; those of the database.
-pub fn correlation(db: &mut Db, id: &str) -> Result<PacketScope, Failure> {
+/// [`Fault::ParameterInvalid`] for what is none; [`Fault::TraceUnknown`]; [`Fault::SealKeys`] when the keys of sealed correlation ids cannot be
+/// had; those of the database.
+pub fn correlation(db: &mut Db, id: &str, keys: &MemberKeys) -> Result<PacketScope, Failure> {
     if !is_correlation_id(id) {
         return Err(wrong("correlation", "Give the correlation id as it was answered."));
     }
-    match evidence_entries::correlated(db, id, "", 1)?.is_empty() {
+    let forms = correlations::forms(db, keys, id)?;
+    match evidence_entries::correlated(db, &forms, "", 1)?.is_empty() {
         true => Err(Fault::TraceUnknown.into()),
         false => Ok(PacketScope::Correlation(id.to_owned())),
     }

@@ -1,6 +1,7 @@
 //! The sweeps, which keep the store small and its tables in order. Each sweep consists of many transactions and may stop after any of them.
 
 use super::{AttemptEnding, Doing, HeldJob, JobStep, Priority, WorkKind};
+use crate::audit::correlation_sealing::seal_correlations;
 use crate::audit::deletion::deletion;
 use crate::audit::ledger;
 use crate::audit::note_sealing::{NotesWrite, seal_notes};
@@ -29,7 +30,8 @@ pub static EXPIRED: WorkKind = sweep(
     60,
     "it deletes only rows that have expired for everybody, and a deleted row cannot be deleted again",
 );
-/// Indexes the ledger by the member that an entry is about, and seals the reasons beside its entries, and evidence packets.
+/// Indexes the ledger by the member that an entry is about, and seals the reasons beside its entries, evidence packets, and the correlation ids
+/// that callers chose.
 pub static LEDGER_INDEX: WorkKind = sweep(
     "ledger-index",
     60,
@@ -139,7 +141,10 @@ fn index_ledger(held: &HeldJob) -> Result<(), Failure> {
         }
     }
     let commit = |write: NotesWrite| held.write_blocking(write);
-    let sealed = seal_notes(held.ctx(), &commit).and_then(|_| seal_packets(held.ctx(), &commit));
+    let alone = |write: NotesWrite| held.write_alone_blocking(write);
+    let sealed = seal_notes(held.ctx(), &commit)
+        .and_then(|_| seal_packets(held.ctx(), &commit))
+        .and_then(|_| seal_correlations(held.ctx(), &alone));
     if let Err(failure) = sealed {
         if failure.fault() != Fault::SealKeys {
             return Err(failure);
@@ -148,7 +153,7 @@ fn index_ledger(held: &HeldJob) -> Result<(), Failure> {
         tracing::error!(
             fault = failure.fault().code(),
             remedy = failure.remedy_text(),
-            "operators' reasons and evidence packets cannot be sealed"
+            "operators' reasons, evidence packets and callers' correlation ids cannot be sealed"
         );
     }
     Ok(())

@@ -41,7 +41,7 @@ pub fn list(
     let wanted = usize::try_from(limit).unwrap_or(1) + 1;
     let theirs = match direction {
         Some(Direction::Outbound) => InboundPage::default(),
-        _ => inbound::page(db, filter, wanted, shown)?,
+        _ => inbound::page(db, filter, wanted, &shown)?,
     };
     let ours = match direction {
         Some(Direction::Inbound) => Vec::new(),
@@ -70,7 +70,7 @@ pub fn list(
 pub fn one(db: &mut Db, id: &str, shown: ExchangeView) -> Result<ExchangeDetail, Failure> {
     match exchanges::one(db, id, shown.view, shown.now_ms) {
         Err(failure) if failure.fault() == Fault::ExchangeUnknown => {
-            inbound::one(db, id, shown)?.ok_or_else(|| Fault::ExchangeUnknown.into())
+            inbound::one(db, id, &shown)?.ok_or_else(|| Fault::ExchangeUnknown.into())
         }
         other => other,
     }

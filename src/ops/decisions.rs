@@ -4,8 +4,9 @@ use super::detail::DecisionDetail;
 use super::{OpsPage, View, page};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
-use crate::store::Db;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::ops_queries::{self, StoredDecision};
+use crate::store::{Db, correlations};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,12 +59,20 @@ impl DecisionItem {
     }
 }
 
-/// A page of decisions.
+/// A page of decisions; callers' correlation ids are opened with `keys`.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for a detail that is no JSON; those of the database.
-pub fn list(db: &mut Db, filter: &DecisionFilter, view: View) -> Result<OpsPage<DecisionItem>, Failure> {
-    let rows = ops_queries::decisions(db, filter)?;
+/// [`Fault::StoreDamaged`] for a detail that is no JSON; [`Fault::SealKeys`] when the keys of a sealed correlation id cannot be had; those of the
+/// database.
+pub fn list(
+    db: &mut Db,
+    filter: &DecisionFilter,
+    view: View,
+    keys: &MemberKeys,
+) -> Result<OpsPage<DecisionItem>, Failure> {
+    let forms = correlations::forms_of(db, keys, filter.correlation.as_deref())?;
+    let mut rows = ops_queries::decisions(db, filter, forms.as_deref())?;
+    correlations::open(db, keys, &mut rows)?;
     page(rows, filter.limit, |row| row.id.clone(), |row| item(row, view))
 }
 
@@ -71,8 +80,9 @@ pub fn list(db: &mut Db, filter: &DecisionFilter, view: View) -> Result<OpsPage<
 ///
 /// # Errors
 /// [`Fault::NotFound`]; those of [`list`].
-pub fn one(db: &mut Db, id: &str, view: View) -> Result<DecisionItem, Failure> {
-    item(ops_queries::decision(db, id)?.ok_or_else(none)?, view)
+pub fn one(db: &mut Db, id: &str, view: View, keys: &MemberKeys) -> Result<DecisionItem, Failure> {
+    let row = ops_queries::decision(db, id)?.ok_or_else(none)?;
+    item(correlations::open_one(db, keys, row)?, view)
 }
 
 /// There is no such decision; the remedy is an operator's.
@@ -139,7 +149,11 @@ mod tests {
             limit: 2,
             ..Default::default()
         };
-        let read = |filter: &DecisionFilter, view| store.read_blocking(|db| list(db, filter, view)).expect("page");
+        let read = |filter: &DecisionFilter, view| {
+            store
+                .read_blocking(|db| list(db, filter, view, &MemberKeys::default()))
+                .expect("page")
+        };
         let ids = |page: &OpsPage<DecisionItem>| page.items.iter().map(|item| item.id.clone()).collect::<Vec<_>>();
         let first = read(&filter, View::WithoutPatients);
         assert_eq!(
@@ -157,7 +171,7 @@ mod tests {
         let second = read(&filter, View::Full);
         assert_eq!((ids(&second), second.next.clone()), (vec!["d3".into()], None));
         assert_eq!(second.items[0].patient_id, Some(Some("p1".to_owned())));
-        let one = |id: &'static str| store.read_blocking(|db| one(db, id, View::Full));
+        let one = |id: &'static str| store.read_blocking(|db| one(db, id, View::Full, &MemberKeys::default()));
         assert_eq!(one("d0").expect("decision").outcome, "matched");
         assert_eq!(one("d9").expect_err("none").fault(), Fault::NotFound);
     }

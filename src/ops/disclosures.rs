@@ -13,11 +13,12 @@ use crate::context::Payer;
 use crate::error::{Failure, Fault};
 use crate::fhir::when;
 use crate::ids::is_fhir_id;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::consents::{self, ConsentRow};
 use crate::store::ends;
 use crate::store::entries::{self, EntryRow};
 use crate::store::ops_queries::StoredGrant;
-use crate::store::{Db, partners, resources};
+use crate::store::{Db, correlations, partners, resources};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -206,12 +207,23 @@ pub struct Under {
     pub decision_id: Option<String>,
 }
 
-/// A page of disclosures, oldest first.
+/// A page of disclosures, oldest first; callers' correlation ids are opened with `keys`.
 ///
 /// # Errors
-/// [`Fault::StoreDamaged`] for an entry that is no JSON; those of the database.
-pub fn list(db: &mut Db, filter: &DisclosureFilter) -> Result<OpsPage<DisclosureItem>, Failure> {
-    let rows = entries::begun(db, filter)?;
+/// [`Fault::StoreDamaged`] for an entry that is no JSON; [`Fault::SealKeys`] when the keys of a sealed correlation id cannot be had; those of the
+/// database.
+pub fn list(db: &mut Db, filter: &DisclosureFilter, keys: &MemberKeys) -> Result<OpsPage<DisclosureItem>, Failure> {
+    let mut rows = entries::begun(db, filter)?;
+    correlations::open(db, keys, &mut rows)?;
+    told(db, filter, rows)
+}
+
+/// The page of these entries, with what stands in them as correlation ids.
+pub(super) fn told(
+    db: &mut Db,
+    filter: &DisclosureFilter,
+    rows: Vec<EntryRow>,
+) -> Result<OpsPage<DisclosureItem>, Failure> {
     let accounts = Accounts::of(db, &filter.member)?;
     let ends = Ends::of(db, &rows)?;
     page(

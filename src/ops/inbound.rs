@@ -13,7 +13,9 @@ use crate::exchange::phase::Phase;
 use crate::exchange::steps::StepName;
 use crate::ids::before_all_of;
 use crate::review::ReviewState;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::Db;
+use crate::store::correlations::{self, CorrelatedRow};
 use crate::store::inbound::{self, GrantRenewal, InboundFilter, InboundRow};
 use chrono_tz::Tz;
 
@@ -31,7 +33,7 @@ const MOST: usize = 10_000;
 const SHOWN: usize = 200;
 
 /// How exchanges are shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ExchangeView {
     /// How much of an item.
     pub view: View,
@@ -39,6 +41,8 @@ pub struct ExchangeView {
     pub now_ms: i64,
     /// The payer's time zone, of its business days.
     pub zone: Tz,
+    /// What opens correlation ids that stand sealed.
+    pub keys: MemberKeys,
 }
 
 /// An exchange that another payer began, with what was sent under it.
@@ -49,6 +53,12 @@ pub struct InboundExchange {
     pub sent: SentUnder,
     /// Where it stands.
     pub states: InboundStates,
+}
+
+impl CorrelatedRow for SentOne {
+    fn place(&mut self) -> (&mut String, Option<&str>) {
+        (&mut self.correlation_id, Some(self.request_id.as_str()))
+    }
 }
 
 /// Some of the exchanges that a filter wants, in the order of their ids.
@@ -67,7 +77,7 @@ pub(super) fn page(
     db: &mut Db,
     filter: &ExchangeFilter,
     wanted: usize,
-    shown: ExchangeView,
+    shown: &ExchangeView,
 ) -> Result<InboundPage, Failure> {
     let mut found = InboundPage::default();
     let phase = filter.phase.as_deref().and_then(Phase::parse);
@@ -80,7 +90,7 @@ pub(super) fn page(
         partner: filter.partner.clone(),
         outcomes,
         fault: filter.fault.clone(),
-        correlation: filter.correlation.clone(),
+        correlation: correlations::forms_of(db, &shown.keys, filter.correlation.as_deref())?,
         member: filter.member.clone(),
         since_ms: filter.since_ms,
         after: filter.cursor.clone().unwrap_or_default(),
@@ -92,7 +102,8 @@ pub(super) fn page(
     }
     let mut left = PAGE_ENTRIES;
     for _ in 0..BATCHES {
-        let batch = InboundBatch::read(db, &asked, SentDepth::States, shown.now_ms)?;
+        let mut batch = InboundBatch::read(db, &asked, SentDepth::States, shown.now_ms)?;
+        correlations::open(db, &shown.keys, &mut batch.rows)?;
         for row in &batch.rows {
             if left == 0 {
                 found.upto = Some(asked.after);
@@ -130,14 +141,16 @@ fn fits(states: &InboundStates, phase: Option<Phase>, state: Option<&str>) -> bo
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn one(db: &mut Db, id: &str, shown: ExchangeView) -> Result<Option<ExchangeDetail>, Failure> {
+pub(super) fn one(db: &mut Db, id: &str, shown: &ExchangeView) -> Result<Option<ExchangeDetail>, Failure> {
     let Some(row) = inbound::find(db, id)? else {
         return Ok(None);
     };
+    let row = correlations::open_one(db, &shown.keys, row)?;
     let batch = InboundBatch::of(db, vec![row], (SentDepth::Each, MOST), shown.now_ms)?;
     let Some(row) = batch.rows.first() else { return Ok(None) };
     let mut left = MOST;
-    let exchange = batch.exchange(db, row, &mut left)?;
+    let mut exchange = batch.exchange(db, row, &mut left)?;
+    correlations::open(db, &shown.keys, &mut exchange.sent.each)?;
     let sent = &exchange.sent;
     let hidden = sent.each.len().saturating_sub(SHOWN);
     let mut steps = vec![match_step(&exchange)];
@@ -185,7 +198,8 @@ pub struct InboundBatch {
 }
 
 impl InboundBatch {
-    /// The next matches of `filter`. If it is a partner who asks, `filter` must name it.
+    /// The next matches of `filter`, with correlation ids as they stand: whoever shows one opens the rows first. If it is a partner who asks,
+    /// `filter` must name it.
     ///
     /// # Errors
     /// Those of the database.
@@ -285,7 +299,7 @@ fn renewal(row: &InboundRow) -> Option<GrantRenewal> {
     }))
 }
 
-fn item(exchange: &InboundExchange, shown: ExchangeView) -> ExchangeItem {
+fn item(exchange: &InboundExchange, shown: &ExchangeView) -> ExchangeItem {
     let InboundExchange { row, states, .. } = exchange;
     let decision = &row.decision;
     let due_ms = answer_due_ms(decision.created_ms, shown.zone);

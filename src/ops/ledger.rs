@@ -5,7 +5,7 @@ use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::secret::member_keys::{MemberKeys, ValueOpener};
 use crate::store::ops_queries::{self, LedgerEntry};
-use crate::store::{Db, member_keys};
+use crate::store::{Db, correlations, member_keys};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -40,13 +40,15 @@ impl LedgerItem {
     }
 }
 
-/// A page of ledger entries; operators' reasons are opened with `keys`.
+/// A page of ledger entries; operators' reasons and callers' correlation ids are opened with `keys`.
 ///
 /// # Errors
 /// [`Fault::StoreDamaged`] for an entry that is no JSON object; [`Fault::SealKeys`] when the keys of a sealed reason cannot be had; those of
 /// the database.
 pub fn list(db: &mut Db, filter: &LedgerFilter, keys: &MemberKeys) -> Result<OpsPage<LedgerItem>, Failure> {
-    let rows = ops_queries::ledger(db, filter)?;
+    let forms = correlations::forms_of(db, keys, filter.correlation.as_deref())?;
+    let mut rows = ops_queries::ledger(db, filter, forms.as_deref())?;
+    correlations::open(db, keys, &mut rows)?;
     let opener = member_keys::opener(db, keys)?;
     page(rows, filter.limit, |row| row.id.clone(), |row| item(row, &opener))
 }

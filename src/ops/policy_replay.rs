@@ -139,7 +139,7 @@ pub fn replay(
     if let Some(exchange) = exchanges::find(db, id)? {
         return of_exchange(db, &exchange, &version);
     }
-    let item = decisions::one(db, id, View::Full)?;
+    let item = decisions::one(db, id, View::Full, &ctx.member_keys)?;
     of_decision(ctx, db, &item, &version)
 }
 
@@ -175,7 +175,7 @@ pub fn compare(
                 limit,
                 ..DecisionFilter::default()
             };
-            for item in decisions::list(db, &filter, View::Full)?.items {
+            for item in decisions::list(db, &filter, View::Full, &ctx.member_keys)?.items {
                 sum.add(&of_decision(ctx, db, &item, &version)?);
             }
         }

@@ -64,7 +64,8 @@ pub(super) fn of(
     };
     let mut found = Vec::new();
     for _ in 0..MOST / LIMIT_MAX {
-        let page = disclosures::list(db, &filter)?;
+        let rows = entries::begun(db, &filter)?;
+        let page = disclosures::told(db, &filter, rows)?;
         found.extend(page.items.into_iter().filter_map(|one| received(one, &types)));
         filter.cursor = page.next;
         if filter.cursor.is_none() {

@@ -11,10 +11,11 @@ use super::trace_item::{About, Count, Disclosed, TraceItem, refusals};
 use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::ids::{is_correlation_id, is_fhir_id};
+use crate::secret::member_keys::MemberKeys;
 use crate::security::refusals::{counted_in, minute_of};
 use crate::store::entries::{self, DecisionIds, EntryRow, RequestIds};
 use crate::store::ops_queries::{LIMIT_MAX, StoredGrant};
-use crate::store::{Db, consents, ops_queries, reviews};
+use crate::store::{Db, consents, correlations, ops_queries, reviews};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Entries about a member, looked through at once for those under a grant.
@@ -50,12 +51,15 @@ impl TraceAsked {
     }
 }
 
-/// A page of what happened.
+/// A page of what happened; callers' correlation ids are found and opened with `keys`.
 ///
 /// # Errors
-/// [`Fault::TraceUnknown`] when nothing is on record; those of the database.
-pub fn trace(db: &mut Db, asked: &TraceAsked) -> Result<OpsPage<TraceItem>, Failure> {
+/// [`Fault::TraceUnknown`] when nothing is on record; [`Fault::SealKeys`] when the keys of sealed correlation ids cannot be had; those of the
+/// database.
+pub fn trace(db: &mut Db, asked: &TraceAsked, keys: &MemberKeys) -> Result<OpsPage<TraceItem>, Failure> {
+    let forms = correlations::forms(db, keys, &asked.id)?;
     let mut found = Found {
+        forms,
         after: asked.cursor.clone().unwrap_or_default(),
         fetch: asked.limit + 1,
         rows: BTreeMap::new(),
@@ -74,6 +78,7 @@ pub fn trace(db: &mut Db, asked: &TraceAsked) -> Result<OpsPage<TraceItem>, Fail
     let limit = usize::try_from(asked.limit).unwrap_or(1);
     let more = rows.len() > limit;
     rows.truncate(limit);
+    correlations::open(db, keys, &mut rows)?;
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
     let told = Told::of(db, (&rows, of_members), &asked.id)?;
     Ok(OpsPage {
@@ -84,6 +89,8 @@ pub fn trace(db: &mut Db, asked: &TraceAsked) -> Result<OpsPage<TraceItem>, Fail
 
 /// The entries found so far, in the order of time.
 struct Found {
+    /// The forms in which a correlation id may stand that is what is asked for.
+    forms: Vec<String>,
     after: String,
     fetch: i64,
     rows: BTreeMap<String, EntryRow>,
@@ -95,7 +102,7 @@ struct Found {
 
 impl Found {
     fn by_any(&mut self, db: &mut Db, id: &str) -> Result<(), Failure> {
-        let rows = entries::under(db, id, &self.after, self.fetch)?;
+        let rows = entries::under(db, &self.forms, &self.after, self.fetch)?;
         self.add(rows);
         let rows = entries::by_request_id(db, id, &self.after, self.fetch)?;
         self.add(rows);

@@ -35,7 +35,22 @@ pub fn viewed(
     what: &'static str,
     object: Option<Object>,
 ) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
-    let at_us = ctx.clock.now_us();
+    appending(ctx, entry_of(viewer, what, object))
+}
+
+/// As [`viewed`], of something that is sealed for the recipient with this key: its digest stands where that of a request does.
+pub fn viewed_sealed(
+    ctx: &Context,
+    viewer: &Viewer,
+    (what, object): (&'static str, Option<Object>),
+    recipient_sha256: &[u8; 32],
+) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+    let mut entry = entry_of(viewer, what, object);
+    entry.request_digest = Some(*recipient_sha256);
+    appending(ctx, entry)
+}
+
+fn entry_of(viewer: &Viewer, what: &'static str, object: Option<Object>) -> LedgerEvent {
     let mut entry = LedgerEvent::new(
         Action::OperatorViewed,
         Operator::actor(viewer.role),
@@ -47,6 +62,11 @@ pub fn viewed(
         operator: viewer.operator.clone(),
         reason: viewer.reason.clone(),
     });
+    entry
+}
+
+fn appending(ctx: &Context, entry: LedgerEvent) -> impl FnMut(&mut Db) -> Result<(), Failure> + Send + 'static {
+    let at_us = ctx.clock.now_us();
     let id = ctx.ids.new_id(at_us / 1000);
     move |db| ledger::append(db, &entry, &id, at_us)
 }

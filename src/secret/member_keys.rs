@@ -21,7 +21,7 @@ pub use keys_file::{KeyRotation, KeyStart, MEMBER_KEYS_FILE, MemberKeys};
 pub use line::{KeySlot, NOTHING_SEALED};
 pub use opener::ValueOpener;
 pub use place::KeysOfKeys;
-pub use reader::{KeyReader, ValuePlace};
+pub use reader::{KeyReader, ValuePlace, slot_of_sealed};
 pub use wrapping::WRAPPING_KEYS_FILE;
 
 #[cfg(test)]

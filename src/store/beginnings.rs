@@ -24,6 +24,7 @@ pub enum IdKind {
     BulkJob,
     BulkRun,
     Hold,
+    Packet,
 }
 
 macro_rules! on_table {
@@ -71,6 +72,10 @@ macro_rules! on_table {
             }
             IdKind::Hold => {
                 use super::schema::retention_hold as $table;
+                $work
+            }
+            IdKind::Packet => {
+                use super::schema::evidence_packet as $table;
                 $work
             }
         }
@@ -181,6 +186,7 @@ mod tests {
             IdKind::Exchange,
             IdKind::BulkJob,
             IdKind::BulkRun,
+            IdKind::Packet,
         ] {
             assert_eq!(found(other, "0199"), 0, "{other:?}");
         }

@@ -153,7 +153,6 @@ pub fn was_closed(db: &mut Db, action: &str, from_ms: i64, to_ms: i64) -> Result
 /// Those of the database.
 pub fn decisions(db: &mut Db, ids: &RequestIds) -> Result<Vec<StoredDecision>, Failure> {
     Ok(decision::table
-        .filter(decision::correlation_id.eq(&ids.correlation_id))
         .filter(decision::request_id.eq(&ids.request_id))
         .select(decision::all_columns)
         .order(decision::id)

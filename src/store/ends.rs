@@ -227,7 +227,7 @@ mod tests {
     use crate::store::ledger::{NewEntry, append};
     use crate::store::retention::due::EvidenceKind;
     use crate::store::retention::gone;
-    use crate::store::{Store, StoreOptions, StoreUrl, erased_entries};
+    use crate::store::{Store, StoreOptions, StoreUrl, erased_correlations, erased_entries};
 
     /// An instant before which all ids of these entries sort, UTC milliseconds.
     const LATER_MS: i64 = 0xffff_ffff_ffff;
@@ -311,11 +311,11 @@ mod tests {
                     erased_entries::close(db, &ana, 10)?;
                 }
                 Cut::CorrelationErasedBetween => {
-                    erased_entries::close_correlations(db, &ana, &[self.name("card")])?;
+                    erased_correlations::close_correlations(db, &ana, &[self.name("card")])?;
                 }
                 Cut::CorrelationTakenBetween => {
                     // It is a value of somebody else.
-                    erased_entries::close_correlations(db, &[], &[self.name("card")])?;
+                    erased_correlations::close_correlations(db, &[], &[self.name("card")])?;
                 }
                 Cut::BeginningOverBetween => over(db, "b1")?,
                 _ => {}

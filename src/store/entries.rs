@@ -126,13 +126,14 @@ macro_rules! rows {
     };
 }
 
-/// Returns the entries with this correlation id that come after the entry `after`, at most `limit`.
+/// Returns the entries with a correlation id that come after the entry `after`, at most `limit`. `forms` are those in which the id may stand
+/// (`store::correlations`).
 ///
 /// # Errors
 /// Those of the database.
-pub fn under(db: &mut Db, correlation_id: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
+pub fn under(db: &mut Db, forms: &[String], after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
     Ok(rows!(after, limit)
-        .filter(ledger_entry::correlation_id.eq(correlation_id))
+        .filter(ledger_entry::correlation_id.eq_any(forms))
         .filter(ledger_entry::action.ne(COMPLETED))
         .filter(ledger_entry::action.ne(VIEWED))
         .load(db)?)
@@ -343,10 +344,8 @@ pub fn decisions_of(db: &mut Db, requests: &[RequestIds]) -> Result<Vec<Decision
     let mut found: Vec<DecisionIds> = Vec::new();
     // No statement of either database takes as many values as a member may have matches.
     for some in requests.chunks(REQUESTS) {
-        let correlations: Vec<&str> = some.iter().map(|ids| ids.correlation_id.as_str()).collect();
         let own: Vec<&str> = some.iter().map(|ids| ids.request_id.as_str()).collect();
         let rows: Vec<DecisionIds> = decision::table
-            .filter(decision::correlation_id.eq_any(correlations))
             .filter(decision::request_id.eq_any(own))
             .select(DECISION)
             .load(db)?;

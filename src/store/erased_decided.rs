@@ -2,6 +2,7 @@
 //! decided by `erasure`.
 
 use super::Db;
+use super::correlation_rows;
 use super::erased_entries::reviews_of;
 use super::schema::{
     access_token, consent, decision, decision_candidate, grants, idempotency, identity_change, identity_link,
@@ -124,6 +125,11 @@ pub fn drop_decided(db: &mut Db, patient_id: &str) -> Result<(), Failure> {
     for some in about.decisions.chunks(NAMES) {
         diesel::delete(idempotency::table.filter(idempotency::decision_id.eq_any(some))).execute(db)?;
         diesel::delete(decision_candidate::table.filter(decision_candidate::decision_id.eq_any(some))).execute(db)?;
+        let placed: Vec<String> = decision::table
+            .filter(decision::id.eq_any(some))
+            .select(decision::correlation_id)
+            .load(db)?;
+        correlation_rows::loosen(db, &placed)?;
         diesel::delete(decision::table.filter(decision::id.eq_any(some))).execute(db)?;
     }
     leave_others(db, patient_id)?;

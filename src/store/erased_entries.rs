@@ -4,12 +4,13 @@
 //! What an entry is about may be the member, or something that leads to the member, such as a consent. Nothing here decides who is erased.
 
 use super::Db;
+use super::correlation_rows;
 use super::ends::{self, UncutEnd};
 use super::entries::{self, ENTRY, EntryRow};
 use super::evidence;
 use super::schema::{
-    bulk_job, consent, decision, disclosed_share, exchange, grants, identity_link, ledger_entry, ledger_subject,
-    opt_in, review, review_candidate,
+    consent, decision, disclosed_share, grants, identity_link, ledger_entry, ledger_subject, opt_in, review,
+    review_candidate,
 };
 use super::statement::{Bind, Statement, run};
 use crate::error::Failure;
@@ -19,8 +20,6 @@ use std::collections::BTreeSet;
 
 /// Names that one query looks for.
 const NAMES: usize = 500;
-/// A correlation id is a member's also where it only contains one of the member's values, if that has so many characters.
-const CONTAINED: usize = 6;
 
 /// Under which names the ledger knows a member: the id of the Patient, and the ids of the member's consents, grants, opt-ins, links and reviews.
 ///
@@ -146,8 +145,7 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         .cloned()
         .collect();
     next.extend(ends::of(db, &begun)?.into_iter().filter(is_about));
-    let chosen = |row: &EntryRow| Some((row.correlation_id.clone(), row.request_id.clone()?));
-    let own: BTreeSet<(String, String)> = next.iter().filter_map(chosen).collect();
+    let own: BTreeSet<String> = next.iter().filter_map(|row| row.request_id.clone()).collect();
     for row in &next {
         one(db, &row.id)?;
         if let Some(name) = &row.subject {
@@ -163,7 +161,7 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         diesel::delete(listed).execute(db)?;
     }
     // Entries of the same requests that are about nobody, such as that of a match that begins.
-    for (correlation, request) in own {
+    for request in own {
         let rows: Vec<String> = ledger_entry::table
             .filter(ledger_entry::request_id.eq(&request))
             .filter(ledger_entry::subject.is_null())
@@ -172,11 +170,14 @@ pub fn close(db: &mut Db, names: &[String], limit: i64) -> Result<usize, Failure
         rows.iter().try_for_each(|id| one(db, id))?;
         // The member's decisions stay findable by the ids that their entries have now.
         for some in names.chunks(NAMES) {
-            let decided = decision::table
-                .filter(decision::correlation_id.eq(&correlation))
-                .filter(decision::request_id.eq(&request))
-                .filter(decision::patient_id.eq_any(some));
-            diesel::update(decided)
+            let decided = || {
+                decision::table
+                    .filter(decision::request_id.eq(&request))
+                    .filter(decision::patient_id.eq_any(some))
+            };
+            let placed: Vec<String> = decided().select(decision::correlation_id).load(db)?;
+            correlation_rows::loosen(db, &placed)?;
+            diesel::update(decided())
                 .set(decision::correlation_id.eq(decision::request_id))
                 .execute(db)?;
         }
@@ -203,6 +204,7 @@ pub fn cut_end(db: &mut Db, end: &UncutEnd) -> Result<(), Failure> {
 /// Empties the columns beside one entry, and the packets that have what stood there: this server's own id of the request takes the place of a
 /// correlation id that the caller chose.
 fn empty(db: &mut Db, id: &str) -> Result<(), Failure> {
+    loosen(db, id)?;
     let text = "UPDATE ledger_entry SET subject = NULL, subject_salt = NULL, \
                 correlation_id = COALESCE(request_id, correlation_id), request_id = NULL WHERE id = ?";
     run(db, Statement::<Emptied>::new(text, vec![Bind::Text(id)]))?;
@@ -210,7 +212,10 @@ fn empty(db: &mut Db, id: &str) -> Result<(), Failure> {
 }
 
 /// Empties one entry, and what its operator gave as a reason.
-fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
     empty(db, id)?;
     let text = "UPDATE operator_note SET reason = '', sealed = ? WHERE entry_id = ?";
     let binds = vec![Bind::Blob(NOTHING_SEALED), Bind::Text(id)];
@@ -220,10 +225,25 @@ fn one(db: &mut Db, id: &str) -> Result<(), Failure> {
 
 /// Puts this server's own id of the request into the place of the caller's, also out of packets, and leaves everything else of an entry, which
 /// is about somebody else.
-fn take_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn take_correlation(db: &mut Db, id: &str) -> Result<(), Failure> {
+    loosen(db, id)?;
     let text = "UPDATE ledger_entry SET correlation_id = request_id, request_id = NULL WHERE id = ? AND request_id IS NOT NULL";
     run(db, Statement::<Unchosen>::new(text, vec![Bind::Text(id)]))?;
     evidence::erase_opening(db, id)
+}
+
+/// Notes that an entry is cut, where a handle stands in place of its correlation id: the text goes with the last row that has it.
+fn loosen(db: &mut Db, id: &str) -> Result<(), Failure> {
+    let found: Option<String> = ledger_entry::table
+        .find(id)
+        .filter(ledger_entry::request_id.is_not_null())
+        .select(ledger_entry::correlation_id)
+        .first(db)
+        .optional()?;
+    correlation_rows::loosen(db, found.as_slice())
 }
 
 fn unlist(db: &mut Db, name: &str, id: &str) -> Result<(), Failure> {
@@ -240,89 +260,6 @@ fn unlist(db: &mut Db, name: &str, id: &str) -> Result<(), Failure> {
 pub fn close_shares(db: &mut Db, patient_id: &str) -> Result<usize, Failure> {
     let own = disclosed_share::table.filter(disclosed_share::subject.eq(patient_id));
     Ok(diesel::delete(own).execute(db)?)
-}
-
-/// Takes the correlation ids that are, or contain as a whole number, one of these values out of the ledger and of everything else that keeps
-/// them. Entries about one of these names, or about nobody, are emptied; of the others only the correlation id goes. Returns how many ids there
-/// were.
-///
-/// # Errors
-/// Those of the database.
-pub fn close_correlations(db: &mut Db, names: &[String], values: &[String]) -> Result<usize, Failure> {
-    let mut found: BTreeSet<String> = BTreeSet::new();
-    for value in values {
-        let pattern = match value.chars().count() >= CONTAINED {
-            true => format!("%{}%", like(value)),
-            false => like(value),
-        };
-        // Of the index alone: reading the entries themselves would take much longer.
-        let rows: Vec<String> = ledger_entry::table
-            .filter(ledger_entry::correlation_id.like(&pattern).escape('\\'))
-            .select(ledger_entry::correlation_id)
-            .distinct()
-            .load(db)?;
-        let kept: Vec<String> = decision::table
-            .filter(decision::correlation_id.like(&pattern).escape('\\'))
-            .select(decision::correlation_id)
-            .distinct()
-            .load(db)?;
-        found.extend(rows.into_iter().chain(kept));
-        let in_evidence = evidence::correlations(db)?.into_iter();
-        let is_own = |id: &String| id == value || (pattern.starts_with('%') && id.contains(value.as_str()));
-        found.extend(in_evidence.filter(is_own));
-    }
-    // The like of SQLite does not tell capitals from small letters, and neither database a number from the beginning of a longer one.
-    let is_theirs = |id: &String| values.iter().any(|value| has_whole(id, value));
-    found.retain(is_theirs);
-    for id in &found {
-        evidence::erase_correlation(db, id)?;
-        let rows: Vec<(String, Option<String>)> = ledger_entry::table
-            .filter(ledger_entry::correlation_id.eq(id))
-            .filter(ledger_entry::request_id.is_not_null())
-            .select((ledger_entry::id, ledger_entry::subject))
-            .load(db)?;
-        for (entry, subject) in &rows {
-            match subject {
-                Some(subject) if !names.contains(subject) => take_correlation(db, entry)?,
-                _ => one(db, entry)?,
-            }
-        }
-        diesel::update(decision::table.filter(decision::correlation_id.eq(id)))
-            .set(decision::correlation_id.eq(decision::request_id))
-            .execute(db)?;
-        diesel::update(exchange::table.filter(exchange::correlation_id.eq(id)))
-            .set(exchange::correlation_id.eq(exchange::id))
-            .execute(db)?;
-        diesel::update(review::table.filter(review::correlation_id.eq(id)))
-            .set(review::correlation_id.eq(review::decision_id))
-            .execute(db)?;
-        diesel::update(bulk_job::table.filter(bulk_job::correlation_id.eq(id)))
-            .set(bulk_job::correlation_id.eq(bulk_job::id))
-            .execute(db)?;
-    }
-    Ok(found.len())
-}
-
-/// Whether a text has this value with no letter or digit right before or after it.
-fn has_whole(text: &str, value: &str) -> bool {
-    let is_part = |beside: Option<char>| beside.is_some_and(char::is_alphanumeric);
-    text.char_indices().any(|(at, _)| {
-        let (before, from) = text.split_at(at);
-        from.strip_prefix(value)
-            .is_some_and(|after| !is_part(before.chars().next_back()) && !is_part(after.chars().next()))
-    })
-}
-
-/// A value as part of a pattern of LIKE.
-fn like(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for c in value.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            text.push('\\');
-        }
-        text.push(c);
-    }
-    text
 }
 
 /// Whether the ledger knows something under this Patient id.
@@ -372,25 +309,4 @@ pub fn count_shares(db: &mut Db, patient_id: &str) -> Result<i64, Failure> {
         .filter(disclosed_share::subject.eq(patient_id))
         .count()
         .get_result(db)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_found_only_as_a_whole() {
-        for (text, is_found) in [
-            ("M-0001", true),
-            ("for M-0001, again", true),
-            ("x:M-0001:y", true),
-            ("M-00012", false),
-            ("AM-0001", false),
-            ("m-0001", false),
-            ("M-00012 M-0001", true),
-        ] {
-            assert_eq!(has_whole(text, "M-0001"), is_found, "{text}");
-        }
-        assert!(has_whole("x1-1-1", "1-1"), "what is tried in vain hides nothing");
-    }
 }

@@ -13,13 +13,14 @@ use std::collections::HashMap;
 /// How many entries one query names.
 const IDS: usize = 500;
 
-/// Returns the entries with this correlation id after the entry `after`, at most `limit`.
+/// Returns the entries with a correlation id after the entry `after`, at most `limit`. `forms` are those in which the id may stand
+/// (`store::correlations`).
 ///
 /// # Errors
 /// Those of the database.
-pub fn correlated(db: &mut Db, correlation_id: &str, after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
+pub fn correlated(db: &mut Db, forms: &[String], after: &str, limit: i64) -> Result<Vec<EntryRow>, Failure> {
     Ok(ledger_entry::table
-        .filter(ledger_entry::correlation_id.eq(correlation_id))
+        .filter(ledger_entry::correlation_id.eq_any(forms))
         .filter(ledger_entry::id.gt(after))
         .order(ledger_entry::id)
         .limit(limit)

@@ -27,8 +27,8 @@ pub struct InboundFilter {
     pub outcomes: Option<&'static [&'static str]>,
     /// Answered with this fault.
     pub fault: Option<String>,
-    /// With this correlation id.
-    pub correlation: Option<String>,
+    /// With a correlation id: the forms in which it may stand (`store::correlations`).
+    pub correlation: Option<Vec<String>>,
     /// Of the member with this Patient id.
     pub member: Option<String>,
     /// Those that made or last renewed a grant on the member with this Patient id that nobody has ended; `partner` must be given.
@@ -90,6 +90,34 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
         Some(member) => Some(of_member(db, member)?),
         None => None,
     };
+    let decisions = match &filter.correlation {
+        None => selected(db, filter, of_member.as_deref(), None)?,
+        Some(forms) => {
+            // Each form by itself: only so does the index give them in their order.
+            let mut found = Vec::new();
+            for form in forms {
+                found.extend(selected(db, filter, of_member.as_deref(), Some(form))?);
+            }
+            found.sort_unstable_by(|one, other| match filter.newest_first {
+                false => one.id.cmp(&other.id),
+                true => other.id.cmp(&one.id),
+            });
+            // One that was moved between the two reads is in both.
+            found.dedup_by(|one, other| one.id == other.id);
+            found.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+            found
+        }
+    };
+    around(db, decisions, !filter.without_reviews)
+}
+
+/// The decisions of a page, of all or of those with this in place of their correlation id.
+fn selected(
+    db: &mut Db,
+    filter: &InboundFilter,
+    of_member: Option<&[String]>,
+    form: Option<&str>,
+) -> Result<Vec<StoredDecision>, Failure> {
     let mut query = decision::table
         .select(decision::all_columns)
         .limit(filter.limit)
@@ -123,14 +151,13 @@ pub fn page(db: &mut Db, filter: &InboundFilter) -> Result<Vec<InboundRow>, Fail
     if let Some(fault) = &filter.fault {
         query = query.filter(decision::reason.eq(fault));
     }
-    if let Some(correlation) = &filter.correlation {
-        query = query.filter(decision::correlation_id.eq(correlation));
+    if let Some(form) = form {
+        query = query.filter(decision::correlation_id.eq(form));
     }
     if let Some(since_ms) = filter.since_ms {
         query = query.filter(decision::created_ms.ge(since_ms));
     }
-    let decisions: Vec<StoredDecision> = query.load(db)?;
-    around(db, decisions, !filter.without_reviews)
+    Ok(query.load(db)?)
 }
 
 /// Returns the match with this id.

@@ -1,7 +1,7 @@
 //! The rows beside the file of members' keys ([`crate::secret::member_keys`]): in which line the key of a subject is, and operators' reasons, plain
 //! until they are sealed. It seals and opens nothing itself.
 
-use super::schema::{evidence_key, ledger_entry, member_key, operator_note};
+use super::schema::{correlation_text, evidence_key, ledger_entry, member_key, operator_note};
 use super::statement::{Bind, Statement, run};
 use super::{Db, secrets};
 use crate::error::{Failure, Fault};
@@ -52,6 +52,13 @@ pub fn has_any(db: &mut Db) -> Result<bool, Failure> {
     }
     let found: Option<String> = evidence_key::table
         .select(evidence_key::packet_id)
+        .first(db)
+        .optional()?;
+    if found.is_some() {
+        return Ok(true);
+    }
+    let found: Option<String> = correlation_text::table
+        .select(correlation_text::handle)
         .first(db)
         .optional()?;
     Ok(found.is_some())

@@ -128,6 +128,8 @@ pub struct LedgerEntry {
     pub index: Option<i64>,
     pub at_us: i64,
     pub correlation_id: String,
+    /// This server's request id, when it differs from the correlation id.
+    pub request_id: Option<String>,
     pub entry: Vec<u8>,
     /// The operator who acted and the reason, when it was an operator.
     pub operator: Option<String>,
@@ -141,11 +143,41 @@ pub(super) fn fetched(limit: i64) -> i64 {
     limit.clamp(1, LIMIT_MAX) + 1
 }
 
-/// Returns a page of decisions, plus one more row when there is a next page.
+/// Returns a page of decisions, plus one more row when there is a next page. `forms` are those in which the correlation id of the filter may
+/// stand (`store::correlations`).
 ///
 /// # Errors
 /// Those of the database.
-pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<StoredDecision>, Failure> {
+pub fn decisions(
+    db: &mut Db,
+    filter: &DecisionFilter,
+    forms: Option<&[String]>,
+) -> Result<Vec<StoredDecision>, Failure> {
+    let Some(forms) = forms else {
+        return selected(db, filter, None);
+    };
+    // Each form by itself: only so does the index give them in their order.
+    let mut found = Vec::new();
+    for form in forms {
+        found.extend(selected(db, filter, Some(form))?);
+    }
+    found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    // One that was moved between the two reads is in both.
+    found.dedup_by(|one, other| one.id == other.id);
+    let most = match filter.newest {
+        true => filter.limit,
+        false => fetched(filter.limit),
+    };
+    let more = found.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+    match filter.newest {
+        true => drop(found.drain(..more)),
+        false => found.truncate(found.len() - more),
+    }
+    Ok(found)
+}
+
+/// The decisions of a page, oldest first, of all or of those with this in place of their correlation id.
+fn selected(db: &mut Db, filter: &DecisionFilter, form: Option<&str>) -> Result<Vec<StoredDecision>, Failure> {
     let mut query = decision::table.select(decision::all_columns).into_boxed();
     query = if filter.newest {
         query.order(decision::id.desc()).limit(filter.limit)
@@ -155,8 +187,8 @@ pub fn decisions(db: &mut Db, filter: &DecisionFilter) -> Result<Vec<StoredDecis
     if let Some(partner) = &filter.partner {
         query = query.filter(decision::partner_id.eq(partner));
     }
-    if let Some(correlation) = &filter.correlation {
-        query = query.filter(decision::correlation_id.eq(correlation));
+    if let Some(form) = form {
+        query = query.filter(decision::correlation_id.eq(form));
     }
     if let Some(since_ms) = filter.since_ms {
         query = query.filter(decision::created_ms.ge(since_ms));
@@ -205,11 +237,11 @@ pub fn grants(db: &mut Db, filter: &GrantFilter) -> Result<Vec<StoredGrant>, Fai
     Ok(query.load(db)?)
 }
 
-/// Returns a page of ledger entries, plus one more row when there is a next page.
+/// Returns a page of ledger entries, plus one more row when there is a next page. `forms` as in [`decisions`].
 ///
 /// # Errors
 /// Those of the database.
-pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Failure> {
+pub fn ledger(db: &mut Db, filter: &LedgerFilter, forms: Option<&[String]>) -> Result<Vec<LedgerEntry>, Failure> {
     let log = super::ledger_tree::log(db)?.map_or(0, |log| log.no);
     let mut query = ledger_entry::table
         .left_join(operator_note::table.on(operator_note::entry_id.eq(ledger_entry::id)))
@@ -219,6 +251,7 @@ pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Fa
             ledger_leaf::idx.nullable(),
             ledger_entry::at_us,
             ledger_entry::correlation_id,
+            ledger_entry::request_id,
             ledger_entry::entry,
             operator_note::operator.nullable(),
             operator_note::reason.nullable(),
@@ -236,8 +269,8 @@ pub fn ledger(db: &mut Db, filter: &LedgerFilter) -> Result<Vec<LedgerEntry>, Fa
     if let Some(exchange) = &filter.exchange {
         query = query.filter(ledger_entry::exchange_id.eq(exchange));
     }
-    if let Some(correlation) = &filter.correlation {
-        query = query.filter(ledger_entry::correlation_id.eq(correlation));
+    if let Some(forms) = forms {
+        query = query.filter(ledger_entry::correlation_id.eq_any(forms));
     }
     if let Some(cursor) = &filter.cursor {
         query = query.filter(ledger_entry::id.gt(cursor));

@@ -52,6 +52,8 @@ pub const TABLES: &[&str] = &[
     "console_session",
     "console_sign_in",
     "control_run",
+    "correlation_state",
+    "correlation_text",
     "decision",
     "decision_candidate",
     "disclosed_file",

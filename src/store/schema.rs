@@ -28,9 +28,9 @@ pub use exchanges::{
 };
 pub use figures::{business_figure, figure_state};
 pub use ledger::{
-    control_run, disclosed_file, disclosed_share, disclosure_end_state, ledger_checkpoint, ledger_cosignature,
-    ledger_leaf, ledger_log, ledger_subject, ledger_subject_state, ledger_tile, ledger_tree, member_key,
-    partner_checkpoint,
+    control_run, correlation_state, correlation_text, disclosed_file, disclosed_share, disclosure_end_state,
+    ledger_checkpoint, ledger_cosignature, ledger_leaf, ledger_log, ledger_subject, ledger_subject_state, ledger_tile,
+    ledger_tree, member_key, partner_checkpoint,
 };
 pub use policy::{guess, guess_lock, guess_tally, policy_activation, policy_active, policy_shadow, policy_version};
 pub use received::{ingest, ingest_page, ingest_part, ingest_piece, ingest_progress, ingest_resource};

@@ -227,8 +227,8 @@ fn t_b07_a_partners_own_exchanges_are_found_without_a_walk_through_those_of_all(
             "SELECT * FROM decision WHERE partner_id = 'large' AND correlation_id = 'c7' ORDER BY id DESC LIMIT 100",
         ),
         (
-            "decision_request",
-            "SELECT * FROM decision WHERE correlation_id = 'c7' AND request_id = 'r7'",
+            "decision_own_request",
+            "SELECT * FROM decision WHERE request_id IN ('r7', 'r9')",
         ),
         (
             "decision_grant",

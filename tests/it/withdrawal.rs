@@ -372,10 +372,10 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
     };
     let mut item = None;
     for _ in 0..100 {
-        let filter = filter.clone();
+        let (filter, keys) = (filter.clone(), ctx.member_keys.clone());
         let told = ctx
             .store
-            .read(move |db| disclosures::list(db, &filter))
+            .read(move |db| disclosures::list(db, &filter, &keys))
             .await
             .expect("a list");
         assert_eq!(told.items.len(), 1);

@@ -35,7 +35,7 @@ import org.hl7.fhir.utilities.npm.NpmPackage;
 /**
  * HL7's validator over files, offline: R4's own definitions, those of the packages named, and those among the files.
  *
- * <p>{@code Validate [--package FILE.tgz]... [--profile URL] FILE... [--wrong FILE...]} prints errors and warnings by file and ends
+ * <p>{@code Validate [--package FILE.tgz]... [--define FILE]... [--profile URL] FILE... [--wrong FILE...]} prints errors and warnings by file and ends
  * with 1 when a file has an error, or when one behind {@code --wrong} has none: a check that cannot fail says nothing. A code of a
  * system that nothing here carries is a warning; codes of R4's own systems are checked.
  */
@@ -59,13 +59,14 @@ public final class Validate {
         for (int at = 0; at < arguments.length; at++) {
             switch (arguments[at]) {
                 case "--package" -> run.load(Path.of(arguments[++at]));
+                case "--define" -> run.take(Path.of(arguments[++at]));
                 case "--profile" -> run.options.addProfile(arguments[++at]);
                 case "--wrong" -> into = wrong;
                 default -> into.add(arguments[at]);
             }
         }
         if (right.isEmpty()) {
-            System.err.println("usage: Validate [--package FILE.tgz]... [--profile URL] FILE... [--wrong FILE...]");
+            System.err.println("usage: Validate [--package FILE.tgz]... [--define FILE]... [--profile URL] FILE... [--wrong FILE...]");
             System.exit(2);
         }
         for (String file : right) {
@@ -136,6 +137,14 @@ public final class Validate {
             }
         }
         System.out.println(file.getFileName() + ": " + taken + " definitions");
+    }
+
+    /** Takes one definition, which is not checked itself. */
+    private void take(Path file) throws IOException {
+        if (!define(Files.readString(file), null)) {
+            System.err.println(file + " is no definition");
+            System.exit(2);
+        }
     }
 
     private void noteConstraints(IBaseResource definition) {

@@ -19,9 +19,10 @@ use crate::ids::is_fhir_id;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
 use crate::ops::sent_under::SentDepth;
 use crate::percent::encode;
+use crate::secret::member_keys::MemberKeys;
 use crate::security::Caller;
-use crate::store::Db;
 use crate::store::inbound::InboundFilter;
+use crate::store::{Db, correlations};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value as Json, json};
 
@@ -232,17 +233,28 @@ impl TaskSearch {
     }
 }
 
+/// A failure without what only an operator may know, such as where our files lie.
+fn for_partner(failure: Failure) -> Failure {
+    match failure.fault() {
+        Fault::SealKeys => Failure::new(Fault::SealKeys)
+            .at("Task.identifier")
+            .remedy("Search without identifier, or search again later.")
+            .because(failure),
+        _ => failure,
+    }
+}
+
 /// The tasks of a page, the newest first, and where the next page begins.
 async fn found(ctx: &Context, caller: &Caller, asked: TaskSearch) -> Result<(Vec<Json>, Option<String>), Failure> {
     let (payer, caller, now_ms) = (ctx.payer.clone(), caller.clone(), ctx.clock.now_ms());
-    let partner = caller.partner.id.clone();
-    let work = move |db: &mut Db| page(db, &payer, &caller, &asked, now_ms);
+    let (partner, keys) = (caller.partner.id.clone(), ctx.member_keys.clone());
+    let work = move |db: &mut Db| page(db, (&payer, &keys), &caller, &asked, now_ms);
     ctx.store.read_in_turn(&partner, work).await
 }
 
 fn page(
     db: &mut Db,
-    payer: &Payer,
+    (payer, keys): (&Payer, &MemberKeys),
     caller: &Caller,
     asked: &TaskSearch,
     now_ms: i64,
@@ -251,7 +263,7 @@ fn page(
         partner: Some(caller.partner.id.clone()),
         // A token for one member shows the exchanges of this member alone, and whose one is, is told only while the grant holds.
         held_on: caller.patient_id.clone().or_else(|| asked.patient.clone()),
-        correlation: asked.identifier.clone(),
+        correlation: correlations::forms_of(db, keys, asked.identifier.as_deref()).map_err(for_partner)?,
         ids: asked.ids.clone(),
         after: asked.after.clone(),
         newest_first: true,
@@ -269,7 +281,12 @@ fn page(
     }
     let mut left = ENTRIES;
     for _ in 0..BATCHES {
-        let batch = InboundBatch::read(db, &filter, SentDepth::Delivery, now_ms)?;
+        let mut batch = InboundBatch::read(db, &filter, SentDepth::Delivery, now_ms)?;
+        match correlations::open(db, keys, &mut batch.rows) {
+            // A partner learns how its exchanges stand without that file too.
+            Err(failure) if failure.fault() == Fault::SealKeys => {}
+            opened => opened?,
+        }
         for row in &batch.rows {
             if left == 0 {
                 return Ok((tasks, Some(filter.after)));
@@ -338,6 +355,12 @@ fn task(exchange: &InboundExchange, payer: &Payer, caller: &Caller) -> Json {
         "requester": party(&caller.partner.npi),
         "owner": party(&payer.npi),
     });
+    // Its file of keys cannot be had.
+    if correlations::is_handle(&decision.correlation_id)
+        && let Some(members) = task.as_object_mut()
+    {
+        members.remove("identifier");
+    }
     if is_granted {
         task["businessStatus"] = json!({"text": states.phase.code()});
         task["executionPeriod"] = json!({"start": asked});
@@ -362,4 +385,20 @@ fn task(exchange: &InboundExchange, payer: &Payer, caller: &Caller) -> Json {
         task["for"] = json!({"reference": format!("Patient/{member}")});
     }
     task
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partner_is_not_told_where_our_files_lie() {
+        let path = "Let the server's user read and write /srv/causeway-data/member.keys.";
+        let told = for_partner(Failure::new(Fault::SealKeys).remedy(path));
+        assert_eq!(told.fault(), Fault::SealKeys);
+        assert!(!told.remedy_text().contains("member.keys"), "{}", told.remedy_text());
+        assert!(told.cause().is_some(), "the log has it");
+        let other = for_partner(Failure::new(Fault::ParameterInvalid).remedy("Give an id."));
+        assert_eq!(other.remedy_text(), "Give an id.");
+    }
 }

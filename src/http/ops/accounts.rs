@@ -44,7 +44,8 @@ async fn disclosed(asked: &OpsRequest, wanted: DisclosuresAsked) -> Result<JsonB
         ("from", &wanted.from),
         ("to", &wanted.to),
     ]);
-    let page = long(asked, move |db| disclosures::list(db, &filter)).await?;
+    let keys = asked.app.ctx.member_keys.clone();
+    let page = long(asked, move |db| disclosures::list(db, &filter, &keys)).await?;
     pages::listed(asked, "/ops/v1/disclosures", &kept, page)
 }
 
@@ -56,7 +57,8 @@ pub(super) async fn trace(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         id: wanted.id.clone(),
     };
     asked.show("trace", Some(object)).await?;
-    let page = long(asked, move |db| trace::trace(db, &wanted)).await?;
+    let keys = asked.app.ctx.member_keys.clone();
+    let page = long(asked, move |db| trace::trace(db, &wanted, &keys)).await?;
     pages::list(asked, page)
 }
 

@@ -20,7 +20,8 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     };
     let view = view(asked.sees);
     asked.show("decisions", None).await?;
-    let page = asked.read(move |db| decisions::list(db, &filter, view)).await?;
+    let keys = asked.app.ctx.member_keys.clone();
+    let page = asked.read(move |db| decisions::list(db, &filter, view, &keys)).await?;
     pages::list(asked, page)
 }
 
@@ -33,7 +34,8 @@ pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         id: id.clone(),
     };
     asked.show("decisions", Some(object)).await?;
-    JsonBody::of(&asked.read(move |db| decisions::one(db, &id, view)).await?)
+    let keys = asked.app.ctx.member_keys.clone();
+    JsonBody::of(&asked.read(move |db| decisions::one(db, &id, view, &keys)).await?)
 }
 
 /// Whether the ids of Patients are shown.

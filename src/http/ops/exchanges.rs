@@ -127,6 +127,7 @@ fn how(asked: &OpsRequest) -> ExchangeView {
         view: view(asked.sees),
         now_ms: asked.app.ctx.clock.now_ms(),
         zone: asked.app.ctx.payer.time_zone,
+        keys: asked.app.ctx.member_keys.clone(),
     }
 }
 

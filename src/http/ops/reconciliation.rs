@@ -33,6 +33,7 @@ pub(super) async fn list(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         from_ms,
         until_ms,
         now_ms: asked.app.ctx.clock.now_ms(),
+        keys: asked.app.ctx.member_keys.clone(),
     };
     // It may be long, and SQLite would run it on the thread that answers `/ready` and revocations.
     let store = &asked.app.ctx.store;

@@ -18,7 +18,7 @@ use crate::ids::before_all_of;
 use crate::ops::inbound::{InboundBatch, InboundExchange};
 use crate::ops::sent_under::SentDepth;
 use crate::secret::hex;
-use crate::store::Db;
+use crate::secret::member_keys::MemberKeys;
 use crate::store::bulk::{self, BulkJobRow};
 use crate::store::bulk_receipts::{self, AcknowledgementRow};
 use crate::store::bulk_runs::{self, BulkRunRow};
@@ -26,6 +26,7 @@ use crate::store::exchanges::{self, ExchangeFilter, ExchangeRow};
 use crate::store::inbound::{InboundFilter, InboundRow};
 use crate::store::matching::BULK_MEMBER_MATCH;
 use crate::store::reconciliation::{self as stored, FileTotals};
+use crate::store::{Db, correlations};
 use std::collections::{HashMap, HashSet};
 
 /// Rows that are read at once.
@@ -46,6 +47,8 @@ pub struct ReconcileAsked {
     pub until_ms: Option<i64>,
     /// The time now, UTC milliseconds.
     pub now_ms: i64,
+    /// What opens correlation ids that stand sealed.
+    pub keys: MemberKeys,
 }
 
 impl ReconcileAsked {
@@ -288,7 +291,8 @@ fn theirs(db: &mut Db, asked: &ReconcileAsked, after: &str) -> Result<Part, Fail
         without_reviews: true,
         ..InboundFilter::default()
     };
-    let batch = InboundBatch::read(db, &filter, SentDepth::Each, asked.now_ms)?;
+    let mut batch = InboundBatch::read(db, &filter, SentDepth::Each, asked.now_ms)?;
+    correlations::open(db, &asked.keys, &mut batch.rows)?;
     let before = asked.until_ms.map(before_all_of);
     let in_bulk = in_bulk(&batch.rows);
     let (mut rows, mut last, mut left) = (Vec::with_capacity(batch.rows.len()), None, ENTRIES);
@@ -435,6 +439,7 @@ mod tests {
             from_ms: None,
             until_ms,
             now_ms: 0,
+            keys: MemberKeys::default(),
         };
         let ids: Vec<String> = (0..=PAGE as i64)
             .map(|ms| before_all_of(ms * 1_000) + "-7000")

@@ -62,6 +62,24 @@ impl ValueOpener {
         }
     }
 
+    /// What stands in the database in place of this correlation id, where it stands sealed.
+    ///
+    /// # Errors
+    /// As [`ValueOpener::value`].
+    pub fn handle(&self, correlation_id: &str) -> Result<String, Failure> {
+        let mut kept = self.reader.borrow_mut();
+        for _ in 0..READS {
+            if let Some(handle) = kept.as_ref().and_then(|reader| reader.handle(correlation_id).ok()) {
+                return Ok(handle);
+            }
+            *kept = Some(self.load()?);
+        }
+        match kept.as_ref() {
+            Some(reader) => reader.handle(correlation_id),
+            None => Err(unusable(LOST)),
+        }
+    }
+
     fn load(&self) -> Result<KeyReader, Failure> {
         let mark = self.mark.ok_or_else(|| unusable(LOST))?;
         self.keys.reader(&mark)?.ok_or_else(|| unusable(LOST))

@@ -13,9 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const FOREIGN: &str = "Put member.keys of this store back: the file that is there belongs to another store.";
-const OLDER: &str = "Put the newest member.keys of this store back: this one is older, and lacks a key that is to be destroyed. \
+const OLDER: &str = "Put the newest member.keys of this store back: this one is older, and lacks a key that the store names. \
     docs/operators/erasure.md says what to do when there is no newer one.";
 const MODE: &str = "Set the mode of member.keys to 0600: only the server's user may read it.";
+
+/// Lines that are wrapped again at a time: there may be more of them than memory is for.
+const TOGETHER: u64 = 4_096;
+/// Bytes that are written over at a time.
+const OVER: usize = 65_536;
 
 /// Reads the keys of keys, each with its id; the last one is for new work. With `true` they are made when there are none.
 pub type KeysOfKeys = Arc<dyn Fn(bool) -> Result<Vec<(String, [u8; 32])>, Failure> + Send + Sync>;
@@ -170,23 +175,7 @@ impl Place {
     /// stays as it is.
     pub(super) fn wrap_again(&self, old: &File, keys: &[(String, [u8; 32])]) -> Result<File, Failure> {
         let failed = |error| out_of_reach(&self.path, error);
-        // What cannot be read now must not be taken for a key that is gone.
-        let lines = usize::try_from(self.lines(old)?).map_err(|_| unusable(LOST))?;
-        let mut whole = vec![0; lines * LINE];
-        old.read_exact_at(&mut whole, 0).map_err(failed)?;
-        let mut text = String::with_capacity(whole.len());
-        for line in whole.chunks_exact(LINE) {
-            let read = KeyLine::of(line.to_vec());
-            match (read.as_ref().and_then(|read| read.key(keys)), read) {
-                (Some(key), Some(read)) => text.push_str(&wrapped_line(&read.tag, keys, &key)?),
-                (_, Some(read)) => text.push_str(&read.text),
-                // A line that is damaged has no key.
-                (_, None) => {
-                    text.push_str(&"-".repeat(LINE - 1));
-                    text.push('\n');
-                }
-            }
-        }
+        let lines = self.lines(old)?;
         let beside = self.beside();
         let mut file = OpenOptions::new()
             .read(true)
@@ -195,25 +184,59 @@ impl Place {
             .mode(0o600)
             .open(&beside)
             .map_err(failed)?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
+        let mut from = 0;
+        while from < lines {
+            let upto = lines.min(from + TOGETHER);
+            let mut whole = vec![0; usize::try_from(upto - from).map_err(|_| unusable(LOST))? * LINE];
+            // What cannot be read now must not be taken for a key that is gone.
+            old.read_exact_at(&mut whole, from * LINE as u64).map_err(failed)?;
+            file.write_all(again(&whole, keys)?.as_bytes()).map_err(failed)?;
+            from = upto;
+        }
+        file.sync_all()
             .and_then(|()| fs::rename(&beside, &self.path))
             .and_then(|()| self.sync_folder())
             .map_err(failed)?;
         // The keys must not stay on the disk in a file that no erasure reaches any more.
-        old.write_all_at(&vec![b'-'; text.len()], 0)
-            .and_then(|()| old.sync_all())
-            .map_err(failed)?;
+        write_over(old).map_err(failed)?;
         Ok(file)
     }
 }
 
+/// These lines with each key wrapped under the last of the keys of keys.
+fn again(lines: &[u8], keys: &[(String, [u8; 32])]) -> Result<String, Failure> {
+    let mut text = String::with_capacity(lines.len());
+    for line in lines.chunks_exact(LINE) {
+        let read = KeyLine::of(line.to_vec());
+        match (read.as_ref().and_then(|read| read.key(keys)), read) {
+            (Some(key), Some(read)) => text.push_str(&wrapped_line(&read.tag, keys, &key)?),
+            (_, Some(read)) => text.push_str(&read.text),
+            // A line that is damaged has no key.
+            (_, None) => {
+                text.push_str(&"-".repeat(LINE - 1));
+                text.push('\n');
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Writes over all bytes of a file, and makes that durable.
+fn write_over(file: &File) -> std::io::Result<()> {
+    let length = file.metadata()?.len();
+    let filler = vec![b'-'; OVER];
+    let mut from = 0;
+    while from < length {
+        let some = usize::try_from(length - from).unwrap_or(OVER).min(OVER);
+        file.write_all_at(&filler[..some], from)?;
+        from += some as u64;
+    }
+    file.sync_all()
+}
+
 /// Removes a file that a crash left, once its bytes are written over: it has wrapped keys, and no erasure reaches them there.
 fn remove_left(path: &Path) -> std::io::Result<()> {
-    let left = OpenOptions::new().write(true).open(path)?;
-    let length = usize::try_from(left.metadata()?.len()).unwrap_or(0);
-    left.write_all_at(&vec![b'-'; length], 0)?;
-    left.sync_all()?;
+    write_over(&OpenOptions::new().write(true).open(path)?)?;
     fs::remove_file(path)
 }
 

@@ -55,6 +55,16 @@ impl KeyReader {
         Ok(hex(&look_ups.first_16(subject.as_bytes())))
     }
 
+    /// What stands in the database in place of a correlation id that a caller chose: nobody learns the id from it without the file. It begins
+    /// with a character that no caller can send in an id ([`crate::ids::is_correlation_id`]).
+    ///
+    /// # Errors
+    /// As [`KeyReader::code`].
+    pub fn handle(&self, correlation_id: &str) -> Result<String, Failure> {
+        let code = self.code(&["correlation-id/1/", correlation_id].concat())?;
+        Ok(format!("{{{code}"))
+    }
+
     /// The key of a slot; `None` when it was destroyed.
     ///
     /// A line that does not open is one that was destroyed, as long as the first line opens: one key of keys wraps them all.
@@ -103,6 +113,11 @@ fn parts(sealed: &[u8]) -> Option<(KeySlot, &[u8])> {
     Some((slot, rest))
 }
 
+/// Where the key is under which a value was sealed; none when the bytes are no sealed value.
+pub fn slot_of_sealed(sealed: &[u8]) -> Option<KeySlot> {
+    parts(sealed).map(|(slot, _)| slot)
+}
+
 /// What a value is, and where it stands: what was sealed for one place opens in no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValuePlace<'p> {
@@ -110,6 +125,8 @@ pub enum ValuePlace<'p> {
     Note(&'p str),
     /// A piece of the evidence packet with this id.
     Piece(&'p str, i64),
+    /// The correlation id for which this handle stands.
+    Correlation(&'p str),
 }
 
 impl ValuePlace<'_> {
@@ -117,6 +134,7 @@ impl ValuePlace<'_> {
         match self {
             ValuePlace::Note(entry_id) => ["operator-note/1/", entry_id].concat(),
             ValuePlace::Piece(packet_id, no) => format!("evidence-piece/1/{packet_id}/{no}"),
+            ValuePlace::Correlation(handle) => ["correlation-id/1/", handle].concat(),
         }
     }
 }

@@ -298,3 +298,27 @@ fn a_file_that_lacks_a_key_destroys_none_and_what_a_crash_left_beside_it_is_writ
     let bytes = fs::read(&watched).expect("its bytes");
     assert_eq!(bytes, vec![b'-'; older.len()]);
 }
+
+#[test]
+fn a_file_with_more_keys_than_are_wrapped_at_a_time_is_wrapped_whole_and_the_old_one_written_over() {
+    let bed = Bed::new();
+    let reader = bed.keys.ready(&MARK, KeyStart::Anew).expect("made");
+    let slots = bed.keys.add(&MARK, 5_000).expect("added");
+    let sealed: Vec<Option<Vec<u8>>> = slots.iter().map(|slot| sealing(&reader, *slot, "e", "text")).collect();
+    bed.keys.destroy(&MARK, &slots[4_095..4_096]).expect("destroyed");
+    let before = bed.path().with_extension("before");
+    fs::hard_link(bed.path(), &before).expect("a link");
+    let length = bed.length();
+    assert_eq!(bed.keys.rotate(&MARK).expect("rotated").keys, 5_000);
+    assert_eq!(bed.length(), length);
+    let reader = bed.reader();
+    for (at, sealed) in sealed.iter().enumerate() {
+        let opened = opening(&reader, "e", sealed.as_ref().expect("sealed"));
+        assert_eq!(opened.is_some(), at != 4_095, "{at}");
+    }
+    let old = fs::read(&before).expect("the old file");
+    assert!(
+        old.len() == length && old.iter().all(|byte| *byte == b'-'),
+        "no key stays on the disk"
+    );
+}

@@ -86,6 +86,12 @@ const LARGE: &[LargeIndex] = &[
         table: "exchange",
         columns: "(due_ms)",
     },
+    LargeIndex {
+        version: "00000000000052",
+        name: "decision_own_request",
+        table: "decision",
+        columns: "(request_id)",
+    },
 ];
 
 /// Builds the indexes of this migration whose tables have more than `small` rows.

@@ -63,6 +63,11 @@ pub fn delete(db: &mut Db, kind: EvidenceKind, ids: &[String], before_ms: i64) -
         delete_shares(db, ids)?;
         delete_index(db, ids)?;
     }
+    match kind {
+        EvidenceKind::Ledger => loosen(db, "ledger_entry", ids)?,
+        EvidenceKind::Decisions => loosen(db, "decision", ids)?,
+        _ => {}
+    }
     let mut last = 0;
     for (table, column) in tables(kind) {
         let mut sql = Sql::new("DELETE FROM ");
@@ -98,6 +103,16 @@ fn open_no_more(db: &mut Db, ids: &[String]) -> Result<usize, Failure> {
          request_id = NULL WHERE subject_salt IS NOT NULL AND id IN ",
     );
     run(db, sql.list(values(ids)))
+}
+
+/// Notes that rows of this table are cut in which a handle stands in place of a correlation id: the text goes with the last row that has it.
+fn loosen(db: &mut Db, table: &'static str, ids: &[String]) -> Result<(), Failure> {
+    let mut sql = Sql::new(
+        "UPDATE correlation_text SET state = 1 WHERE state IS NULL AND handle IN (SELECT correlation_id FROM ",
+    );
+    sql.add(table).add(" WHERE id IN ");
+    sql.list(values(ids)).add(")");
+    run(db, &sql).map(drop)
 }
 
 /// Deletes the rows by which the entries were found by their subject.

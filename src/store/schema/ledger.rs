@@ -1,6 +1,6 @@
 //! The tables beside the entries of the ledger: its tree with its witnesses, its index by subject, how far it was followed, and of whom the
-//! files are that one entry is about; where the keys of values beside entries are; the checkpoints of partners' ledgers; and the last runs of
-//! controls.
+//! files are that one entry is about; where the keys of values beside entries are, and the correlation ids that stand sealed; the checkpoints of
+//! partners' ledgers; and the last runs of controls.
 
 diesel::table! {
     ledger_subject (subject, entry_id) {
@@ -50,6 +50,22 @@ diesel::table! {
     member_key (code) {
         code -> Text,
         slot -> Binary,
+    }
+}
+
+diesel::table! {
+    correlation_text (handle) {
+        handle -> Text,
+        sealed -> Binary,
+        state -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    correlation_state (one) {
+        one -> BigInt,
+        entries -> Text,
+        decisions -> Text,
     }
 }
 

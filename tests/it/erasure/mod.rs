@@ -1,5 +1,6 @@
 //! `causeway audit erase-subject`: what goes, what stays, what is refused, and that an erasure that is broken off comes to its end.
 
+mod correlations;
 mod files;
 mod kept;
 mod keys;

@@ -90,6 +90,7 @@ fn exchanges_of_ours_are_counted_and_compared_by_how_they_ended() {
         from_ms: None,
         until_ms: None,
         now_ms: bed.ctx.clock.now_ms(),
+        keys: bed.ctx.member_keys.clone(),
     };
     let rows = rows(&bed, &asked);
     let outcomes: Vec<ReconcileOutcome> = rows.iter().map(|row| row.outcome).collect();

@@ -120,6 +120,7 @@ fn a_type_that_is_forbidden_is_named_with_its_reason_and_alone_is_asked_for_afte
             view: View::WithoutPatients,
             now_ms: world.bed.ctx.clock.now_ms(),
             zone: world.bed.ctx.payer.time_zone,
+            keys: world.bed.ctx.member_keys.clone(),
         };
         let store = &world.bed.ctx.store;
         let detail = store.read_blocking(|db| both_ways::one(db, &id, view)).expect("shown");

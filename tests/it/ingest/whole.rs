@@ -287,6 +287,7 @@ fn who_may_have_received_it_since_is_listed_when_it_is_taken_out() {
             view: View::WithoutPatients,
             now_ms: ctx.clock.now_ms(),
             zone: ctx.payer.time_zone,
+            keys: ctx.member_keys.clone(),
         };
         let id = row.id.clone();
         ctx.store

@@ -9,7 +9,7 @@ use causeway::store::erasures::{self, DONE, ErasureRow, RUNNING};
 use causeway::store::retention::due::EvidenceKind;
 use causeway::store::retention::gone;
 use causeway::store::schema::ledger_entry;
-use causeway::store::{erased_entries, evidence};
+use causeway::store::{erased_correlations, evidence};
 use diesel::prelude::*;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ async fn an_erased_correlation_id_is_in_no_packet_and_no_case_and_a_case_without
     let own = served.correlation.clone();
     let found = evidence::correlations(&mut db).expect("read");
     assert!(found.contains(&own), "{found:?}");
-    erased_entries::close_correlations(&mut db, &[], std::slice::from_ref(&own)).expect("erased");
+    erased_correlations::close_correlations(&mut db, &[], std::slice::from_ref(&own)).expect("erased");
     for left in [
         format!("evidence_packet WHERE subject = '{own}'"),
         format!("evidence_case_item WHERE item = '{own}'"),

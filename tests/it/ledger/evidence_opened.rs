@@ -6,7 +6,7 @@ use crate::support::desk::Desk;
 use causeway::audit::packet::archive::unpack;
 use causeway::audit::packet::check::verify_packet;
 use causeway::error::Fault;
-use causeway::store::erased_entries;
+use causeway::store::erased_correlations;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -141,7 +141,7 @@ async fn where_a_correlation_id_is_erased_packets_that_open_values_go_too() {
     };
     assert!(pieces(&served, &made) > 0);
     let mut erase =
-        |value: &str| erased_entries::close_correlations(&mut db, &[], &[value.to_owned()]).expect("erased");
+        |value: &str| erased_correlations::close_correlations(&mut db, &[], &[value.to_owned()]).expect("erased");
     erase("a-number-of-nobody");
     assert!(pieces(&served, &made) > 0, "it does not have this one");
     erase(chosen);

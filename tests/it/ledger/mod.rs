@@ -5,6 +5,7 @@ mod evidence;
 mod evidence_gone;
 mod evidence_keys;
 mod evidence_opened;
+mod evidence_sealed;
 mod handed;
 mod kills;
 mod mutations;
