@@ -71,6 +71,8 @@ impl RecentCount {
 
 /// Log lines that were lost.
 pub static LOG_LOST: RecentCount = RecentCount::new();
+/// Spans of traces that were lost.
+pub static SPANS_LOST: RecentCount = RecentCount::new();
 /// Requests for a match that were answered.
 pub static ANSWERED: RecentCount = RecentCount::new();
 /// Those of them that got an earlier answer again, by their key.
