@@ -26,6 +26,7 @@ pub const ALERT_CODES: &[&str] = &[
     "replay-volume",
     "ledger-lag",
     "log-dropping",
+    "traces-lost",
     "scrape-missing",
 ];
 
