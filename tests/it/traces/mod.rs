@@ -2,6 +2,7 @@
 
 mod collectors;
 mod exchanges;
+mod jobs;
 
 use crate::support::client::{ALL_SCOPES, Reply};
 use crate::support::collector::{Collector, GotSpan, personal};
