@@ -1,4 +1,4 @@
-//! Opens spans, and says something of those that are open. Without a collector each call is a look at one flag.
+//! Opens spans, and says something of those that are open. Without a collector each call does next to nothing.
 
 use super::context::SpanContext;
 use super::layer::SpanLayer;
