@@ -7,15 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// The spans that `work` makes on this thread, in the order of their ends.
-fn traced(work: impl FnOnce()) -> Vec<SpanRecord> {
+/// So many spans that `work` makes on this thread, in the order of their ends; fewer if no more come within ten seconds. A step that is given up
+/// keeps the span of its job open until its task is dropped, which another thread may do.
+fn traced(count: usize, work: impl FnOnce()) -> Vec<SpanRecord> {
     let queue = SpanQueue::default();
     let layer = SpanLayer::new(queue.clone(), SpanShare::percent(100));
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::with_default(subscriber, work);
-    queue.close(Duration::ZERO);
+    let patience = queue.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(10));
+        patience.close(Duration::ZERO);
+    });
     let mut all = Vec::new();
-    while let Some(some) = queue.take() {
+    while all.len() < count {
+        let Some(some) = queue.take() else { break };
         all.extend(some);
     }
     all
@@ -35,7 +41,7 @@ fn a_job_that_fails_is_told_with_its_retries_and_that_it_was_parked() {
     let bed = Bed::new();
     bed.hand_in("x", Some("new-payer"));
     let runner = bed.runner(vec![Deed::that(&[Act::Fail; 5])]);
-    let spans = traced(|| {
+    let spans = traced(5, || {
         for _ in 0..5 {
             assert_eq!(bed.block(runner.run_due()).expect("runs"), 1);
             bed.ctx.clock.advance_ms(400_000);
@@ -95,7 +101,7 @@ fn a_job_whose_time_is_over_is_told_so() {
     bed.hand_in("x", None);
     bed.sql("UPDATE job SET kind = 'hangs'");
     let runner = bed.runner(vec![Arc::new(Hangs)]);
-    let spans = traced(|| assert_eq!(bed.block(runner.run_due()).expect("runs"), 1));
+    let spans = traced(1, || assert_eq!(bed.block(runner.run_due()).expect("runs"), 1));
     let [job] = &spans[..] else {
         panic!("{spans:#?}");
     };
