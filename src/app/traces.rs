@@ -8,6 +8,7 @@ use crate::error::{Failure, Fault};
 use crate::secret::{hex, random};
 use crate::security::address::{GuardedResolver, check_registered};
 use crate::telemetry::spans::{self, SpanLayer, SpanQueue, SpanShare};
+use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Url};
 use std::sync::OnceLock;
@@ -149,7 +150,7 @@ impl TraceExporter {
         let mut is_well = true;
         while let Some(some) = self.queue.take() {
             let count = u64::try_from(some.len()).unwrap_or(u64::MAX);
-            let body = spans::request(&some, &instance);
+            let body = Bytes::from(spans::request(&some, &instance));
             let said = self.send(runtime, &body);
             let rejected = match said {
                 Said::Took { rejected } => rejected.min(count),
@@ -164,11 +165,11 @@ impl TraceExporter {
     }
 
     /// Sends one request, again if that may help. When the process ends, there is one try.
-    fn send(&self, runtime: &Runtime, body: &str) -> Said {
+    fn send(&self, runtime: &Runtime, body: &Bytes) -> Said {
         let mut wait = AGAIN;
         for tried in 1.. {
             let time = if self.queue.is_closed() { LAST } else { REQUEST };
-            let asked = async { tokio::time::timeout(time, self.post(body)).await };
+            let asked = async { tokio::time::timeout(time, self.post(body.clone())).await };
             let said = runtime.block_on(asked).unwrap_or(Said::Later(None));
             let Said::Later(seconds) = said else { return said };
             let asked_for = Duration::from_secs(seconds.unwrap_or(0));
@@ -180,12 +181,12 @@ impl TraceExporter {
         Said::Later(None)
     }
 
-    async fn post(&self, body: &str) -> Said {
+    async fn post(&self, body: Bytes) -> Said {
         let request = self
             .http
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(body.to_owned());
+            .body(body);
         let Ok(mut answer) = request.send().await else {
             return Said::Later(None);
         };
