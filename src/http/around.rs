@@ -60,7 +60,7 @@ pub(super) fn trace(
     spans::put(&span, SpanKey::Route, route);
     spans::put(&span, SpanKey::Method, method_word(request.method().as_str()));
     spans::put(&span, SpanKey::Status, SpanValue::count(status));
-    spans::put(&span, SpanKey::RequestId, SpanValue::id(&correlation.request_id));
+    spans::put_id(&span, SpanKey::RequestId, &correlation.request_id);
     if let Some(fault) = fault {
         spans::put(&span, SpanKey::Fault, fault.code());
     }
@@ -202,7 +202,7 @@ pub(super) fn lost(failure: Failure, mut answer: HttpResponse, correlation: &Cor
     );
     let span = Span::current();
     spans::put(&span, SpanKey::Fault, failure.fault().code());
-    spans::put(&span, SpanKey::RequestId, SpanValue::id(&correlation.request_id));
+    spans::put_id(&span, SpanKey::RequestId, &correlation.request_id);
     spans::fail(&span);
     InternalError::from_response(failure, answer).into()
 }

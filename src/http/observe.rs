@@ -17,7 +17,7 @@ use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
 use crate::http::state::App;
 use crate::security::PeerCertificate;
-use crate::telemetry::spans::{self, SpanKey, SpanNote, SpanValue};
+use crate::telemetry::spans::{self, SpanKey, SpanNote};
 use crate::telemetry::{Correlation, metrics as families};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -280,7 +280,7 @@ fn record(
     measured::request(route, status, code, took);
     around::trace(request, route, (status, fault), correlation);
     if !partner.is_empty() {
-        spans::put(&Span::current(), SpanKey::Partner, SpanValue::id(partner));
+        spans::put_id(&Span::current(), SpanKey::Partner, partner);
     }
     if let Some(fault) = fault {
         count_refusal(fault);

@@ -13,15 +13,15 @@ impl HeldJob {
     /// Opens the span of an attempt at this job, from its claim to the record of its result.
     pub(super) fn span(&self) -> Span {
         let (span, job) = (spans::open(SpanName::Job), self.job());
-        spans::put(&span, SpanKey::Job, SpanValue::id(&job.id));
-        spans::put(&span, SpanKey::JobKind, SpanValue::id(&job.kind));
+        spans::put_id(&span, SpanKey::Job, &job.id);
+        spans::put_id(&span, SpanKey::JobKind, &job.kind);
         spans::put(
             &span,
             SpanKey::Attempt,
             SpanValue::count(job.attempts.saturating_add(1)),
         );
         if let Some(partner) = &job.partner {
-            spans::put(&span, SpanKey::Partner, SpanValue::id(partner));
+            spans::put_id(&span, SpanKey::Partner, partner);
         }
         span
     }

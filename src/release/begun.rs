@@ -35,19 +35,24 @@ pub(super) fn entry(call: RestCall, caller: &Caller, grant: &LiveGrant) -> Ledge
 pub(super) struct BegunDisclosure {
     pub(super) entry: LedgerEvent,
     pub(super) id: String,
-    /// The span of a trace, which ends when its end is written.
+    /// The span of the answer, which ends when the ends of all its disclosures are written.
     pub(super) span: Span,
 }
 
 /// Commits the *begun* entries of disclosures. Nothing may be sent before this returns.
 pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Vec<BegunDisclosure>, Failure> {
     let now_us = ctx.clock.now_us();
+    // One span for all of them: they are of one answer, and a file may have thousands of members.
+    let span = match entries.is_empty() {
+        true => Span::none(),
+        false => spans::open(SpanName::Release),
+    };
     let begun: Vec<BegunDisclosure> = entries
         .into_iter()
         .map(|entry| BegunDisclosure {
             id: ctx.ids.new_id(now_us / 1000),
             entry,
-            span: spans::open(SpanName::Release),
+            span: span.clone(),
         })
         .collect();
     let rows = begun
@@ -57,6 +62,7 @@ pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Ve
     match ctx.store.append(rows).await {
         Ok(()) => Ok(begun),
         Err(failure) => {
+            spans::fail(&span);
             let begins = begun
                 .into_iter()
                 .filter(|one| one.entry.action == Action::DisclosureBegun);
@@ -103,6 +109,9 @@ pub(super) async fn find_and_begin<T: Send + 'static>(
         })
         .await;
     close_unsent(ctx, std::mem::take(&mut *locked(&tried)));
+    if found.is_err() {
+        spans::fail(&span);
+    }
     let found = found.map_err(|failure| match failure.fault() {
         Fault::StoreUnavailable | Fault::StoreSlow => failure,
         _ => unrecorded(failure),

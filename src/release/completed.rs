@@ -4,7 +4,7 @@ use super::begun::BegunDisclosure;
 use crate::audit::{Action, EntryOutcome, ledger};
 use crate::context::Context;
 use crate::telemetry::metrics as families;
-use crate::telemetry::spans::{self, SpanKey, SpanValue};
+use crate::telemetry::spans::{self, SpanKey};
 use metrics::Counter;
 use std::collections::BTreeMap;
 
@@ -85,7 +85,8 @@ pub(super) fn complete(ctx: &Context, begun: BegunDisclosure, outcome: EntryOutc
         "broken-off"
     };
     spans::put(&begun.span, SpanKey::Outcome, ended);
-    spans::put(&begun.span, SpanKey::Bytes, SpanValue::count(bytes));
+    // The span may be that of several disclosures in one answer.
+    spans::add(&begun.span, SpanKey::Bytes, bytes);
     let mut entry = begun.entry;
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;

@@ -201,6 +201,42 @@ mod tests {
     }
 
     #[test]
+    fn counts_add_up_over_all_handles_of_a_span() {
+        for (percent, kept) in [(100, 1), (0, 0)] {
+            let spans = made(percent, || {
+                let release = open::open(SpanName::Release);
+                for handle in [release.clone(), release] {
+                    open::add(&handle, SpanKey::Bytes, 40_u64);
+                    open::put_id(&handle, SpanKey::Partner, "new-payer");
+                }
+                let most = open::open(SpanName::Release);
+                open::forget(&most);
+                open::add(&most, SpanKey::Bytes, u64::MAX);
+            });
+            assert_eq!(spans.len(), kept);
+            for span in &spans {
+                assert_eq!(
+                    span.attributes,
+                    [
+                        (SpanKey::Bytes, SpanValue::Count(80)),
+                        (SpanKey::Partner, SpanValue::id("new-payer"))
+                    ]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_too_large_stays_at_the_largest() {
+        let spans = made(100, || {
+            let release = open::open(SpanName::Release);
+            open::add(&release, SpanKey::Bytes, u64::MAX);
+            open::add(&release, SpanKey::Bytes, 1_u64);
+        });
+        assert_eq!(spans[0].attributes, [(SpanKey::Bytes, SpanValue::Count(i64::MAX))]);
+    }
+
+    #[test]
     fn without_the_layer_nothing_is_open() {
         let span = open::open(SpanName::Request);
         open::put(&span, SpanKey::Outcome, "none");

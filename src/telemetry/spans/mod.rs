@@ -16,7 +16,7 @@ mod words;
 pub use context::{SpanContext, span_of, trace_of};
 pub use encode::request;
 pub use layer::SpanLayer;
-pub use open::{answers, current, fail, forget, move_below, note, note_in, open, put, share, tell};
+pub use open::{add, answers, current, fail, forget, move_below, note, note_in, open, put, put_id, share, tell};
 pub use queue::{SENT_MOST, SPANS_MOST, SpanQueue, lost, sent};
 pub use record::{NotedEvent, SpanRecord};
 pub use share::SpanShare;

@@ -29,6 +29,20 @@ pub fn put(span: &Span, key: SpanKey, value: impl Into<SpanValue>) {
     with(span, |record| record.put(key, value.into()));
 }
 
+/// Says an id of this span. Nothing is copied unless the span is kept.
+pub fn put_id(span: &Span, key: SpanKey, id: &str) {
+    with(span, |record| {
+        if record.context.is_kept {
+            record.put(key, SpanValue::id(id));
+        }
+    });
+}
+
+/// Adds to a count of this span.
+pub fn add(span: &Span, key: SpanKey, more: impl TryInto<i64>) {
+    with(span, |record| record.add(key, more.try_into().unwrap_or(i64::MAX)));
+}
+
 /// Notes that something happened during the span that is open here.
 pub fn note(note: SpanNote, attributes: Vec<(SpanKey, SpanValue)>) {
     note_in(&Span::current(), note, attributes);

@@ -67,6 +67,15 @@ impl SpanRecord {
         }
     }
 
+    /// Adds to the count of this key.
+    pub fn add(&mut self, key: SpanKey, more: i64) {
+        let so_far = self.attributes.iter().find_map(|(known, value)| match value {
+            SpanValue::Count(count) if *known == key => Some(*count),
+            _ => None,
+        });
+        self.put(key, SpanValue::Count(so_far.unwrap_or(0).saturating_add(more)));
+    }
+
     /// Notes that something happened at `at_us` (UTC microseconds).
     pub fn note(&mut self, note: SpanNote, at_us: i64, attributes: Vec<(SpanKey, SpanValue)>) {
         if self.context.is_kept && self.notes.len() < NOTES_MOST {

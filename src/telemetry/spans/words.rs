@@ -19,7 +19,7 @@ pub enum SpanName {
     Consent,
     /// The transaction of a match.
     Write,
-    /// A disclosure, to its last byte.
+    /// What an answer discloses, to its last byte.
     Release,
     /// An exchange that this payer began, from its beginning to its end.
     Exchange,

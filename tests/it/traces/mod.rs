@@ -160,6 +160,32 @@ async fn a_match_and_a_disclosure_are_in_the_trace_of_the_caller_and_tell_nothin
 }
 
 #[tokio::test]
+async fn an_answer_about_several_members_has_one_span_of_release() {
+    let collector = Collector::that(&[]);
+    let (mut payer, client) = TestPayer::prepare(5);
+    payer.serve_with(&[("CAUSEWAY_LOG__OTLP_ENDPOINT", collector.endpoint())]);
+    let token = client.token(ALL_SCOPES).await;
+    for member in [0, 2] {
+        client.matched(&token, &payer.request(member, Variation::Exact)).await;
+    }
+    let found = client.get(&token, "Patient?_count=50").await;
+    found.assert_status(200);
+    let is_patient = |entry: &&Value| entry["resource"]["resourceType"] == "Patient";
+    let bundle = found.json();
+    let patients = bundle["entry"].as_array().expect("entries").iter().filter(is_patient);
+    assert_eq!(patients.count(), 2, "{bundle:#}");
+    assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
+    assert_eq!(payer.count("ledger_entry WHERE action = 'disclosure.begun'"), 2);
+
+    let spans = collector.spans();
+    let mut releases = spans.iter().filter(|span| span.name == "release");
+    let release = releases.next().expect("a release");
+    assert!(releases.next().is_none(), "one for each member: {spans:#?}");
+    assert_eq!(release.says("causeway.outcome"), "completed");
+    assert!(!matches!(release.says("causeway.bytes"), "" | "0"), "{release:#?}");
+}
+
+#[tokio::test]
 async fn nothing_is_kept_of_what_is_not_in_the_share_whatever_the_caller_says() {
     let collector = Collector::that(&[]);
     let (mut payer, client) = TestPayer::prepare(1);
