@@ -113,8 +113,7 @@ impl TracedAttempt {
             spans::fail(&self.span);
         }
         self.note(held, conclusion);
-        let waits = matches!(conclusion.then, Then::Wait(_)) && conclusion.round == here.round;
-        if waits || conclusion.event == ExchangeEvent::WentOn {
+        if self.lasting.is_some() && is_tried_again(here, conclusion) {
             return;
         }
         let began_ms = match self.lasting {
@@ -166,5 +165,45 @@ impl TracedAttempt {
             record.is_failed = true;
         }
         spans::tell(&record);
+    }
+}
+
+/// Whether more attempts of the step that the exchange is at belong to the round that `here` is in.
+fn is_tried_again(here: &Position, conclusion: &Conclusion) -> bool {
+    let waits = matches!(conclusion.then, Then::Wait(_)) && conclusion.round == here.round;
+    waits || conclusion.event == ExchangeEvent::WentOn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_ends_when_its_round_does() {
+        let here = Position {
+            phase: Phase::Requested,
+            at: StepName::MemberMatch,
+            round: 2,
+            failed: 1,
+            deadline_ms: 1_000,
+            lacks: false,
+            has_quarantine: false,
+            was_unauthorized: false,
+        };
+        let parked = here.parked("failed", Fault::PartnerUnreachable);
+        let waits = Conclusion {
+            event: ExchangeEvent::AttemptFailed,
+            then: Then::Wait(7),
+            ..parked
+        };
+        let later = Conclusion { round: 3, ..waits };
+        let more = Conclusion {
+            event: ExchangeEvent::WentOn,
+            then: Then::GoOn,
+            ..parked
+        };
+        for (conclusion, again) in [(waits, true), (more, true), (later, false), (parked, false)] {
+            assert_eq!(is_tried_again(&here, &conclusion), again, "{conclusion:?}");
+        }
     }
 }

@@ -122,6 +122,33 @@ fn what_the_partner_got(pair: &Pair, spans: &[GotSpan], whole: &GotSpan, correla
     }
 }
 
+/// The partner gives no token when it is asked for the first time.
+const BUSY: &str = "members = { count = 1, resources = 12 }\n[[rule]]\nroute = \"token\"\nrequests = \"1\"\n\
+                    acts = [{ answer = { status = 503 } }]\n";
+
+#[test]
+fn an_attempt_that_is_tried_again_stands_below_a_step_too() {
+    let collector = Collector::that(&[]);
+    let mut pair = Pair::prepare(BUSY);
+    pair.payer
+        .serve_with(&[("CAUSEWAY_LOG__OTLP_ENDPOINT", collector.endpoint())]);
+    let id = pair.ask();
+    let shown = pair.ended(&id);
+    assert_eq!(shown["phase"], "completed", "{shown:#}\n{}", pair.payer.log());
+    assert_eq!(pair.payer.terminate(), Some(0), "{}", pair.payer.log());
+
+    let spans = collector.spans();
+    let (attempts, steps) = (named(&spans, "attempt", &id), named(&spans, "step", &id));
+    for attempt in &attempts {
+        let above = steps.iter().find(|step| attempt.parent.as_ref() == Some(&step.id));
+        assert!(above.is_some(), "no step of {attempt:#?} in {steps:#?}");
+    }
+    let again = attempts
+        .iter()
+        .filter(|span| span.says("causeway.step") == "token" && span.events.iter().any(|event| event == "retry"));
+    assert_eq!(again.count(), 1, "{attempts:#?}");
+}
+
 #[test]
 fn without_a_collector_a_partner_is_told_the_trace_of_the_correlation_id_and_that_nobody_keeps_it() {
     let pair = Pair::start("members = { count = 1, resources = 12 }");
