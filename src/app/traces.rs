@@ -29,8 +29,9 @@ const LAST: Duration = Duration::from_secs(1);
 const TRIES: u32 = 3;
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MOST: Duration = Duration::from_secs(30);
-/// Most bytes of an answer that are read.
+/// Most bytes of an answer that are read, and the time for them.
 const ANSWER_BYTES: usize = 4_096;
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// The queue of this process, once it has an exporter.
 static QUEUE: OnceLock<SpanQueue> = OnceLock::new();
@@ -195,12 +196,16 @@ impl TraceExporter {
             return Said::of(status, answer.headers());
         }
         let mut bytes = Vec::new();
-        while let Ok(Some(piece)) = answer.chunk().await {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() > ANSWER_BYTES {
-                break;
+        let reading = async {
+            while let Ok(Some(piece)) = answer.chunk().await {
+                bytes.extend_from_slice(&piece);
+                if bytes.len() > ANSWER_BYTES {
+                    break;
+                }
             }
-        }
+        };
+        // The head has said that the spans were taken. A body that does not end is no reason to send them again.
+        let _ = tokio::time::timeout(ANSWER, reading).await;
         Said::Took {
             rejected: rejected(&bytes),
         }
@@ -255,6 +260,65 @@ pub(super) fn end() {
 mod tests {
     use super::*;
     use reqwest::header::HeaderValue;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    /// An exporter to a collector that answers each request so, and then says nothing more and does not close.
+    fn answered(answer: &'static str) -> TraceExporter {
+        crate::security::tls::install_provider();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let otlp = OtlpConfig {
+            endpoint: format!("http://{}", listener.local_addr().expect("an address")),
+            sample_percent: 100,
+            authorities: Vec::new(),
+        };
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let came = stream.read(&mut [0; 4_096]).is_ok_and(|count| count > 0);
+                if came && stream.write_all(answer.as_bytes()).is_ok() {
+                    kept.push(stream);
+                }
+            }
+        });
+        let (url, is_here) = collector(&otlp.endpoint).expect("may be called");
+        let queue = SpanQueue::default();
+        TraceExporter {
+            layer: SpanLayer::new(queue.clone(), SpanShare::percent(otlp.sample_percent)),
+            queue,
+            http: client(&otlp, &url, is_here).expect("a client"),
+            url,
+        }
+    }
+
+    #[test]
+    fn what_the_head_says_stands_and_a_body_without_end_is_not_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        for (answer, wanted) in [
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
+                Said::Took { rejected: 0 },
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"partialSuccess\":{\"rejectedSpans\":\"2\"}}",
+                Said::Took { rejected: 2 },
+            ),
+            (
+                "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
+                Said::Refused(302),
+            ),
+            ("HTTP/1.1 500 No\r\ncontent-length: 9999999\r\n\r\n", Said::Refused(500)),
+        ] {
+            let exporter = answered(answer);
+            let began = Instant::now();
+            assert_eq!(exporter.send(&runtime, &Bytes::from_static(b"{}")), wanted, "{answer}");
+            assert!(began.elapsed() < REQUEST, "{answer}: {:?}", began.elapsed());
+        }
+    }
 
     #[test]
     fn a_collector_is_on_this_machine_or_public_and_of_https() {
