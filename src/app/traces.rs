@@ -113,9 +113,17 @@ fn client(otlp: &OtlpConfig, url: &Url, is_here: bool) -> Result<Client, Failure
     for path in &otlp.authorities {
         let pem =
             std::fs::read(path).map_err(|error| Failure::new(Fault::InputUnreadable).at(AUTHORITIES).because(error))?;
-        roots.extend(reqwest::Certificate::from_pem_bundle(&pem).map_err(unusable)?);
+        let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(unusable)?;
+        if found.is_empty() {
+            // The system's authorities must not take their place.
+            return Err(Failure::new(Fault::ConfigInvalid)
+                .at(AUTHORITIES)
+                .because("a file without a certificate"));
+        }
+        roots.extend(found);
     }
-    if !roots.is_empty() {
+    // Where no TLS is spoken, a machine that has no authorities can send too.
+    if !roots.is_empty() || url.scheme() == "http" {
         client = client.tls_certs_only(roots);
     }
     client.build().map_err(unusable)
@@ -345,6 +353,28 @@ mod tests {
             let failure = collector(endpoint).expect_err("refused");
             assert_eq!(failure.fault(), Fault::ConfigInvalid, "{endpoint}");
             assert_eq!(failure.expressions(), [ENDPOINT]);
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_has_one() {
+        crate::security::tls::install_provider();
+        let folder = tempfile::tempdir().expect("a folder");
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "no certificate\n").expect("written");
+        let (url, is_here) = collector("https://otlp.example.org").expect("may be called");
+        for (path, fault) in [
+            (empty, Fault::ConfigInvalid),
+            (folder.path().join("gone.pem"), Fault::InputUnreadable),
+        ] {
+            let otlp = OtlpConfig {
+                endpoint: url.to_string(),
+                sample_percent: 100,
+                authorities: vec![path],
+            };
+            let failure = client(&otlp, &url, is_here).expect_err("refused");
+            assert_eq!(failure.fault(), fault);
+            assert_eq!(failure.expressions(), [AUTHORITIES]);
         }
     }
 
