@@ -6,7 +6,7 @@ use crate::support::collector::Collector;
 use crate::support::hook::{Hook, HookAnswer};
 use crate::support::payer::TestPayer;
 use causeway::synth::Variation;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// What a request may take beside a collector that is not well: far less than such a collector is waited for.
@@ -50,11 +50,12 @@ async fn await_counted(payer: &TestPayer, client: &Client, outcome: &str) {
 
 #[tokio::test]
 async fn a_dead_collector_costs_nothing() {
-    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = gone.local_addr().expect("an address").port();
-    drop(gone);
-    let (mut payer, client) = serving(&format!("http://127.0.0.1:{port}"));
-    assert_eq!(counted(&payer, &client, "not-taken").await, 0);
+    // The port of a connection that goes out: nobody listens there, and as long as it is open nobody else can.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+    let dead = taken.local_addr().expect("an address");
+    let (mut payer, client) = serving(&format!("http://{dead}"));
+    assert_eq!(counted(&payer, &client, "sent").await, 0, "a count from the start");
     matches(&payer, &client).await;
     await_counted(&payer, &client, "not-taken").await;
     assert_eq!(counted(&payer, &client, "sent").await, 0);
