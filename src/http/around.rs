@@ -200,10 +200,13 @@ pub(super) fn lost(failure: Failure, mut answer: HttpResponse, correlation: &Cor
         request.id = correlation.request_id,
         "a request was given up"
     );
-    let span = Span::current();
+    let (span, status) = (Span::current(), answer.status().as_u16());
     spans::put(&span, SpanKey::Fault, failure.fault().code());
+    spans::put(&span, SpanKey::Status, SpanValue::count(status));
     spans::put_id(&span, SpanKey::RequestId, &correlation.request_id);
-    spans::fail(&span);
+    if status >= 500 {
+        spans::fail(&span);
+    }
     InternalError::from_response(failure, answer).into()
 }
 
