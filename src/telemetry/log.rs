@@ -264,6 +264,7 @@ impl Write for Lines {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spans;
     use super::*;
 
     #[test]
@@ -318,6 +319,20 @@ mod tests {
         assert_eq!(written("debug", true), [false, false, true]);
         for level in ["debug", "trace"] {
             assert_eq!(written(level, false), [true; 3], "{level}");
+        }
+    }
+
+    #[test]
+    fn spans_of_traces_pass_at_every_level_when_they_are_exported_and_never_else() {
+        for (level, quiet) in [("error", false), ("info", false), ("trace", false), ("debug", true)] {
+            for is_traced in [true, false] {
+                let subscriber = tracing_subscriber::fmt()
+                    .with_env_filter(filter(level, quiet, is_traced).expect("a filter"))
+                    .with_writer(io::sink)
+                    .finish();
+                let span = tracing::subscriber::with_default(subscriber, || spans::open(spans::SpanName::Request));
+                assert_eq!(!span.is_disabled(), is_traced, "{level} {quiet}");
+            }
         }
     }
 

@@ -278,6 +278,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_says_nothing_of_our_own_spans() {
+        let told = Told::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .map_event_format(|in_spans| JsonFormat { in_spans })
+            .with_writer(told.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(n = 1, "told");
+            tracing::info_span!(target: SPANS, "request").in_scope(|| tracing::info!(n = 1, "told"));
+        });
+        let lines = told.lines();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], lines[1]);
+    }
+
+    #[test]
     fn times_have_microseconds_and_follow_the_second() {
         let mut text = String::new();
         for at_us in [1_798_761_600_123_456, 1_798_761_600_000_001, 1_798_761_601_000_000, -1] {
