@@ -10,6 +10,7 @@ use crate::failpoint::{self, AFTER, BEFORE, SEND};
 use crate::jobs::{AttemptEnding, Doing, HeldJob, JobStep, WorkKind};
 use crate::store::Db;
 use crate::store::alert_episodes::{self as rows, DeliveryRow};
+use crate::telemetry::spans::{self, SpanNote};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,9 @@ impl WebhookStep {
         failpoint::pass(SEND, BEFORE);
         let answered = tokio::time::timeout(self.within, request.send()).await;
         failpoint::pass(SEND, AFTER);
+        if answered.is_err() {
+            spans::note(SpanNote::Timeout, Vec::new());
+        }
         match answered {
             Ok(Ok(answer)) => SendEnd::of(answer.status().as_u16(), answer.headers()),
             // Neither the time limit nor a fault of the connection says whether the message came.

@@ -17,5 +17,6 @@ pub mod service;
 pub mod signals;
 pub mod start;
 pub mod sweeps;
+mod traces;
 pub mod wiring;
 pub mod worker;

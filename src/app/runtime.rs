@@ -1,5 +1,6 @@
 //! The asynchronous runtime of a process that runs until a signal.
 
+use super::traces;
 use crate::error::{Failure, Fault};
 use crate::telemetry::log;
 use crate::terminal::Out;
@@ -26,7 +27,8 @@ pub(super) fn start(out: &mut Out) -> Result<Runtime, Failure> {
     Ok(runtime)
 }
 
-/// Ends the runtime.
+/// Ends the runtime, and sends the last traces.
 pub(super) fn end(runtime: Runtime) {
     runtime.shutdown_timeout(LEFTOVER);
+    traces::end();
 }

@@ -5,6 +5,7 @@ use super::alerts::AlertSender;
 use super::descriptors;
 use super::notes::{note, note_jump};
 use super::service::ServerService;
+use super::traces::{self, TraceExporter};
 use super::wiring;
 use super::{background, ledger, requester};
 use crate::alerting::receivers::ReceiverList;
@@ -177,11 +178,12 @@ pub fn listen(app: Data<App>, commands: RunCommand, extra: Option<Extra>) -> Res
     })
 }
 
-/// Starts the log of a long-running process: in `file`, or on stderr.
+/// Starts the log of a long-running process, in `file` or on stderr, and what sends its traces, if they have a collector.
 ///
 /// # Errors
-/// [`Fault::ConfigInvalid`] for a file that cannot be opened.
+/// [`Fault::ConfigInvalid`] for a file that cannot be opened, and for a collector that may not be called.
 pub(super) fn start_log(config: &Config, file: Option<&Path>, quiet: bool, out: &Out) -> Result<(), Failure> {
+    let exporter = traces::exporter(config)?;
     let plan = log::LogPlan {
         level: &config.log.level,
         format: &config.log.format,
@@ -189,8 +191,10 @@ pub(super) fn start_log(config: &Config, file: Option<&Path>, quiet: bool, out: 
         quiet,
         terminal: out.terminal,
         colour: wants_colour(),
+        spans: exporter.as_ref().map(|exporter| &exporter.layer),
     };
-    log::start(&plan).map_err(|error| Failure::new(Fault::ConfigInvalid).at("--log-file").because(error))
+    log::start(&plan).map_err(|error| Failure::new(Fault::ConfigInvalid).at("--log-file").because(error))?;
+    exporter.map_or(Ok(()), TraceExporter::run)
 }
 
 /// Runs `work` on a thread where it may block.

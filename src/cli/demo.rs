@@ -63,6 +63,7 @@ pub fn run(args: &DemoArgs, cwd: &Path, commands: RunCommand, out: &mut Out) -> 
         quiet: out.quiet,
         terminal: out.terminal,
         colour: false,
+        spans: None,
     };
     log::start(&plan).map_err(|error| Failure::new(Fault::InputUnreadable).at("--folder").because(error))?;
     runtime.block_on(async {

@@ -111,6 +111,7 @@ fn serve(args: &WitnessArgs, cwd: &Path, folder: &Path, out: &mut Out) -> Result
         quiet: out.quiet,
         terminal: out.terminal,
         colour: wants_colour(),
+        spans: None,
     };
     log::start(&plan).map_err(|error| Failure::new(Fault::Internal).because(error))?;
     let start = WitnessStart {

@@ -149,6 +149,12 @@ keys! {
         "auto, json or text. auto: text when stderr is a terminal, JSON everywhere else.");
     LOG_LEVEL: String = key("log.level", Choice(&["error", "warn", "info", "debug", "trace"]), "\"info\"",
         "error, warn, info, debug or trace.");
+    LOG_OTLP_ENDPOINT: Option<String> = key("log.otlp_endpoint", Text, "",
+        "Collector of traces that speaks OTLP over HTTP: https://HOST[:PORT] with a public name or address, or http://127.0.0.1:PORT on this machine; /v1/traces is added (docs/operators/traces.md). Without it there are no traces.").like("\"http://127.0.0.1:4318\"");
+    LOG_OTLP_SAMPLE_PERCENT: u32 = key("log.otlp_sample_percent", number(0, 100, Percent), "100",
+        "Share of requests, jobs and exchanges whose traces are kept. Drawn here: what a partner's traceparent says decides nothing.");
+    LOG_OTLP_CA: Vec<PathBuf> = key("log.otlp_ca", Files, "[]",
+        "PEM files of the authorities of the collector's certificate; those of the system when there are none.").like("[\"collector-ca.pem\"]");
 
     ALERTS_RECEIVERS: Option<PathBuf> = key("alerts.receivers", File, "",
         "File of the receivers that a server tells of alerts by HTTPS, each with its secret and its route (docs/operators/alerts.md); without it nobody is told.").like("\"receivers.toml\"");
@@ -306,7 +312,6 @@ pub const LATER: &[LaterKey] = &[
         "policy.retention",
         "a choice of how long exchanges and the ledger are kept",
     ),
-    later_key("log.otlp_endpoint", "the export of traces"),
 ];
 
 /// The key of this name, if a later version reads it.

@@ -10,6 +10,7 @@ mod jobs;
 mod key;
 pub mod keys;
 mod load;
+mod log;
 mod network;
 mod oidc;
 mod retention;
@@ -23,6 +24,7 @@ mod values;
 pub use bulk::BulkConfig;
 pub use exchange::AskingConfig;
 pub use jobs::Jobs;
+pub use log::{Log, OtlpConfig};
 pub use network::AddressRange;
 pub use oidc::OidcConfig;
 pub use show::effective;
@@ -182,15 +184,6 @@ pub struct PolicyConfig {
     pub guess: GuessLimits,
     /// Answers to a match leave at multiples of this after the request.
     pub answer_slot: Duration,
-}
-
-/// `[log]`.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// `auto`, `json` or `text`.
-    pub format: String,
-    /// Least severe level that is written.
-    pub level: String,
 }
 
 /// `[alerts]`

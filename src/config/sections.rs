@@ -5,8 +5,8 @@ use super::key::TypedKey;
 use super::keys;
 use super::values::{ConfigValues, ValueOrigin};
 use super::{
-    AddressRange, AlertsConfig, Config, LedgerConfig, LimitsConfig, Log, Oauth, PayerSection, PolicyConfig,
-    ServerConfig, StoreSection, Tls,
+    AddressRange, AlertsConfig, Config, LedgerConfig, LimitsConfig, Oauth, PayerSection, PolicyConfig, ServerConfig,
+    StoreSection, Tls,
 };
 use crate::error::Failure;
 use crate::store::guesses::GuessLimits;
@@ -92,10 +92,7 @@ impl ConfigValues {
                 guess: self.guess()?,
                 answer_slot: self.get(&keys::POLICY_ANSWER_SLOT_MS)?,
             },
-            log: Log {
-                format: self.get(&keys::LOG_FORMAT)?,
-                level: self.get(&keys::LOG_LEVEL)?,
-            },
+            log: self.log()?,
             alerts: AlertsConfig {
                 receivers: self.get(&keys::ALERTS_RECEIVERS)?,
             },

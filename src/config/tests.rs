@@ -174,7 +174,24 @@ fn what_cannot_be_used_is_refused_with_its_key_and_a_remedy() {
         ),
         ("[log]\nlevel = 'loud'", none, "log.level", "info"),
         ("[log]\nformat = 'xml'", none, "log.format", "json"),
-        ("[log]\notlp_endpoint = 'http://x'", none, "log.otlp_endpoint", "traces"),
+        (
+            "[log]\notlp_endpoint = 'http://x'",
+            none,
+            "log.otlp_endpoint",
+            "https://HOST",
+        ),
+        (
+            "[log]\notlp_endpoint = 'https://x/?key=1'",
+            none,
+            "log.otlp_endpoint",
+            "https://HOST",
+        ),
+        (
+            "[log]\notlp_sample_percent = 101",
+            none,
+            "log.otlp_sample_percent",
+            "100",
+        ),
         (
             "",
             &[("CAUSEWAY_EXPORTS__URL", "ftp://x/y")],

@@ -11,6 +11,7 @@ use super::moves::{LeadsTo, Move, NextStep, allowed};
 use super::partner_checkpoint;
 use super::phase::{AuditState, NextMover, TransportState};
 use super::steps::{MissingPart, Quarantined, Resume, StepGain};
+use super::traced;
 use crate::audit::{EntryOutcome, ledger};
 use crate::consent::WithdrawnBy;
 use crate::context::Context;
@@ -105,6 +106,7 @@ impl ExchangeChange {
         self.note(db, ctx, &next, escalates)?;
         if self.conclusion.then == Then::End {
             follow_up::after_end(db, ctx, &next, event, step)?;
+            traced::ended(ctx, &next);
         }
         Ok(next)
     }

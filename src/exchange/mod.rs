@@ -36,6 +36,7 @@ pub mod series;
 pub mod step_table;
 pub mod steps;
 pub mod tables;
+mod traced;
 pub mod watch;
 mod wish;
 pub mod work;

@@ -15,14 +15,17 @@ use super::permit::{self, CallTerms, PermitTerms};
 use super::phase::Phase;
 use super::retry;
 use super::steps::{CallNotes, PartnerSession, PartnerSessions, StepEnd, StepName, StepReport};
+use super::traced::TracedAttempt;
 use crate::context::Context;
 use crate::error::{Failure, Fault};
 use crate::failpoint;
 use crate::jobs::{AttemptEnding, Chance, Doing, HeldJob, JobStep, WorkKind};
 use crate::store::exchanges::{self, AttemptEnd};
 use crate::telemetry::metrics as families;
+use crate::telemetry::spans::{self, SpanNote};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::{Instrument as _, Span};
 
 /// Runs exchanges.
 pub struct ExchangeWork {
@@ -143,6 +146,7 @@ impl ExchangeWork {
         let mut heard = false;
         for (step, number) in &begun.steps {
             let started_ms = held.ctx().clock.now_ms();
+            let traced = TracedAttempt::begin(held, &exchange.row, *step, *number, *step == here.at);
             let is_first = begun.steps.first().is_some_and(|(_, first)| first == number);
             let refused = match step.moves_data() && !is_first {
                 true => still_permitted(held, exchange, around).await?,
@@ -152,7 +156,7 @@ impl ExchangeWork {
                 // The next attempt begins with the registration as it is then.
                 Some(fault @ Fault::PartnerMoved) => Some(StepReport::of(StepEnd::OwnTrouble { fault })),
                 Some(fault) => Some(StepReport::of(StepEnd::NotPermitted { fault })),
-                None => self.run_step(held, opened, exchange, around, *step).await?,
+                None => self.run_step(held, opened, begun, *step, traced.span()).await?,
             };
             let now_ms = held.ctx().clock.now_ms();
             let is_needed_only = *step != here.at;
@@ -168,6 +172,7 @@ impl ExchangeWork {
                 opened.ready.steps.push(*step);
                 let call = report.as_ref().map(|report| &report.call);
                 heard |= call.is_some_and(|call| call.http_status.is_some());
+                traced.done(held);
                 ended.push((*number, attempt_end(started_ms, now_ms, OK, None, call)));
                 continue;
             }
@@ -187,6 +192,7 @@ impl ExchangeWork {
                 // The step said something that has no meaning where the exchange is, which is no fault of the partner.
                 conclusion = here.parked(OWN_TROUBLE, Fault::Internal);
             }
+            traced.concluded(held, &exchange.row.id, &here, &conclusion).await;
             let call = report.as_ref().map(|report| &report.call);
             ended.push((
                 *number,
@@ -207,15 +213,20 @@ impl ExchangeWork {
         &self,
         held: &HeldJob,
         opened: &mut Opened,
-        exchange: &LoadedExchange,
-        around: &Circumstances,
+        begun: &BegunStep,
         step: StepName,
+        span: &Span,
     ) -> Result<Option<StepReport>, Failure> {
+        let (exchange, around) = (&begun.exchange, &begun.around);
         let facts = exchange.facts(step, around)?;
         let session = opened.session.get_or_insert_with(|| self.sessions.open(&facts));
         let time = Duration::from_millis(exchange.tables.rule(step).timeout_ms).min(self.longest);
         failpoint::pass(step.code(), BEFORE_EFFECT);
-        let went = tokio::time::timeout(time, session.run(step, &facts, held)).await;
+        let work = session.run(step, &facts, held).instrument(span.clone());
+        let went = tokio::time::timeout(time, work).await;
+        if went.is_err() {
+            spans::note_in(span, SpanNote::Timeout, Vec::new());
+        }
         let report = match went {
             Ok(report) => Some(report),
             // What came before the time was over is kept: the next attempt goes on from there, and nobody is blamed.

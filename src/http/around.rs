@@ -6,13 +6,15 @@ use crate::error::{Failure, Fault};
 use crate::http::notice::EndNotice;
 use crate::http::state::App;
 use crate::telemetry::Correlation;
+use crate::telemetry::spans::{self, SpanKey, SpanName, SpanValue, method_word};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::{InternalError, PayloadError};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, Route, guard, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route, guard, web};
 use futures_util::{StreamExt as _, stream};
+use tracing::Span;
 
 // Names that are made once: a name that is made from its text is read and copied each time.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,7 +23,7 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CONTRACT_VERSION: HeaderName = HeaderName::from_static("x-causeway-contract");
 
 /// Reads the ids of a request from its headers.
-pub(super) fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
+fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let request_id = app.ctx.ids.new_id(app.ctx.clock.now_ms());
     Correlation::of(
@@ -31,6 +33,40 @@ pub(super) fn correlation(headers: &HeaderMap, app: &App) -> Correlation {
         text(&REQUEST_ID),
         text(&TRACEPARENT),
     )
+}
+
+/// Begins a request: its ids, which are attached to it, and its span. The trace of the caller goes on; whether this server keeps it is drawn
+/// here, and the flag of the answer says it.
+pub(super) fn begin(request: &ServiceRequest, app: &App) -> (Correlation, Span) {
+    let mut correlation = correlation(request.headers(), app);
+    let span = spans::open(SpanName::Request);
+    let given = request.headers().get(&TRACEPARENT);
+    let given = given.and_then(|value| value.to_str().ok());
+    if let Some(context) = spans::answers(&span, &correlation.traceparent, given) {
+        correlation.traceparent = context.text();
+    }
+    request.extensions_mut().insert(correlation.clone());
+    (correlation, span)
+}
+
+/// Says in the span of a request what it was and how it was answered: `route` is the template, never the path.
+pub(super) fn trace(
+    request: &HttpRequest,
+    route: &'static str,
+    (status, fault): (u16, Option<Fault>),
+    correlation: &Correlation,
+) {
+    let span = Span::current();
+    spans::put(&span, SpanKey::Route, route);
+    spans::put(&span, SpanKey::Method, method_word(request.method().as_str()));
+    spans::put(&span, SpanKey::Status, SpanValue::count(status));
+    spans::put_id(&span, SpanKey::RequestId, &correlation.request_id);
+    if let Some(fault) = fault {
+        spans::put(&span, SpanKey::Fault, fault.code());
+    }
+    if status >= 500 {
+        spans::fail(&span);
+    }
 }
 
 /// The version of what programs outside may rely on, as `X-Causeway-Contract` has it (docs/partners/versions.md).
@@ -164,6 +200,13 @@ pub(super) fn lost(failure: Failure, mut answer: HttpResponse, correlation: &Cor
         request.id = correlation.request_id,
         "a request was given up"
     );
+    let (span, status) = (Span::current(), answer.status().as_u16());
+    spans::put(&span, SpanKey::Fault, failure.fault().code());
+    spans::put(&span, SpanKey::Status, SpanValue::count(status));
+    spans::put_id(&span, SpanKey::RequestId, &correlation.request_id);
+    if status >= 500 {
+        spans::fail(&span);
+    }
     InternalError::from_response(failure, answer).into()
 }
 

@@ -17,6 +17,7 @@ use crate::config::LimitsConfig;
 use crate::error::{Failure, Fault};
 use crate::http::state::App;
 use crate::security::PeerCertificate;
+use crate::telemetry::spans::{self, SpanKey, SpanNote};
 use crate::telemetry::{Correlation, metrics as families};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -25,6 +26,7 @@ use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use std::time::{Duration, Instant};
+use tracing::{Instrument as _, Span};
 
 /// Time limit for finding the partner behind a token before the request takes its place. When it is exceeded, the request takes a
 /// stranger's place.
@@ -32,29 +34,39 @@ const TOKEN_TIME: Duration = Duration::from_secs(1);
 
 /// The middleware.
 pub async fn observe(
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let started = Instant::now();
     let app = request.app_data::<web::Data<App>>().cloned();
     let seat = edge::seat_of(request.request());
     let (Some(app), Some(seat)) = (app, seat) else {
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
-    let correlation = around::correlation(request.headers(), &app);
-    request.extensions_mut().insert(correlation.clone());
+    let (correlation, span) = around::begin(&request, &app);
+    observed(request, next, &app, &seat, correlation).instrument(span).await
+}
+
+/// What is inside of the span of the request.
+async fn observed(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    app: &App,
+    seat: &Seat,
+    correlation: Correlation,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
     let base_url = app.ctx.payer.base_url.clone();
     let certificate = request.conn_data::<PeerCertificate>().cloned();
 
     let is_of_oauth = request.path().starts_with("/oauth/");
-    if explorer::arrives(request.request(), &app) {
+    if explorer::arrives(request.request(), app) {
         // A page of a session is made for this request: what the browser has is another's, or of before.
         request.headers_mut().remove(header::IF_NONE_MATCH);
         request.headers_mut().remove(header::IF_MODIFIED_SINCE);
     }
 
     // The request must not be cloned before it is routed, because the router needs exclusive access to it.
-    let may_enter = admitted(&request, &seat, &app, &correlation).await;
+    let may_enter = admitted(&request, seat, app, &correlation).await;
     let mut response = match may_enter {
         Err(fault) => {
             let mut answer = refusal(&fault.into(), is_of_oauth, &base_url);
@@ -65,15 +77,18 @@ pub async fn observe(
             request.into_response(answer)
         }
         Ok(()) => {
-            let served = match in_time(&app.config.limits, &seat, next.call(request)).await {
+            let served = match in_time(&app.config.limits, seat, next.call(request)).await {
                 Some(Ok(response)) => Ok(with_outcome(response, &base_url, &correlation)),
                 Some(Err(error)) => Err(around::into_failure(&error)),
-                None => Err(Failure::new(Fault::Overloaded).because("the handler took too long")),
+                None => {
+                    spans::note(SpanNote::Timeout, Vec::new());
+                    Err(Failure::new(Fault::Overloaded).because("the handler took too long"))
+                }
             };
             match served {
                 Ok(response) => response,
                 Err(failure) => {
-                    let noted = refused::note(&app, &correlation, None, certificate.as_ref(), None, &failure);
+                    let noted = refused::note(app, &correlation, None, certificate.as_ref(), None, &failure);
                     noted.await;
                     count_refusal(failure.fault());
                     let mut answer = refusal(&failure, is_of_oauth, &base_url);
@@ -93,7 +108,7 @@ pub async fn observe(
         let request = response.request();
         let partner = request.extensions().get::<SeenPartner>().map(|seen| seen.0.clone());
         let route = routes::of(request);
-        refused::note(&app, &correlation, partner, certificate.as_ref(), route, &fault.into()).await;
+        refused::note(app, &correlation, partner, certificate.as_ref(), route, &fault.into()).await;
     }
     if let Some(fault) = fault {
         seat.is_refused(fault);
@@ -263,6 +278,10 @@ fn record(
     let extensions = request.extensions();
     let partner = extensions.get::<SeenPartner>().map_or("", |seen| seen.0.as_str());
     measured::request(route, status, code, took);
+    around::trace(request, route, (status, fault), correlation);
+    if !partner.is_empty() {
+        spans::put_id(&Span::current(), SpanKey::Partner, partner);
+    }
     if let Some(fault) = fault {
         count_refusal(fault);
     }

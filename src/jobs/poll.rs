@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 
 /// Time between two updates of the queue's metrics.
 const STANDING: Duration = Duration::from_secs(30);
@@ -76,8 +77,8 @@ impl Runner {
                 return Ok(attempts);
             }
             for held in claimed {
-                let outcome = self.attempt(&held).await;
-                self.record(&held, outcome).await?;
+                let work = async { self.record(&held, self.attempt(&held).await).await };
+                work.instrument(held.span()).await?;
                 attempts += 1;
             }
         }
@@ -186,14 +187,16 @@ impl Loop {
         for held in &claimed.held {
             let (runner, held) = (self.runner.clone(), held.clone());
             let job = held.job().id.clone();
-            let task = self.tasks.spawn(async move {
+            let span = held.span();
+            let work = async move {
                 let outcome = runner.attempt(&held).await;
                 if let Err(failure) = runner.record(&held, outcome).await {
                     let (job, kind) = (&held.job().id, &held.job().kind);
                     tracing::warn!(job, kind, fault = failure.fault().code(), cause = ?failure.cause(),
                         "the result of a job could not be written; it is done again when its lease ends");
                 }
-            });
+            };
+            let task = self.tasks.spawn(work.instrument(span));
             self.of_task.insert(task.id(), job);
         }
         self.running.extend(claimed.held);

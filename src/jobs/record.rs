@@ -11,6 +11,8 @@ use crate::failpoint;
 use crate::store::Db;
 use crate::store::jobs::{self as rows, Settled};
 use crate::telemetry::metrics as families;
+use crate::telemetry::spans::{self, SpanKey, SpanNote, SpanValue};
+use tracing::Span;
 
 impl Runner {
     /// Writes the result of an attempt with its business rows, if the lease is still held.
@@ -27,6 +29,7 @@ impl Runner {
                     "the lease of a job was lost; its step was ended"
                 );
                 metrics::counter!(families::JOBS, "outcome" => "lost").increment(1);
+                spans::put(&Span::current(), SpanKey::Outcome, "lost");
                 return Ok(Recorded::Dropped);
             }
             AttemptOutcome::Ended(ending) => (tried.after(ending.what), ending.write),
@@ -80,6 +83,7 @@ impl Runner {
         }
         failpoint::pass(kind, "settled");
         metrics::counter!(families::JOBS, "outcome" => next.metric()).increment(1);
+        trace(next);
         match next {
             NextAttempt::Park { class } => tracing::error!(
                 job,
@@ -107,6 +111,27 @@ impl Runner {
             claims: held.claims(),
             unit: self.chance.unit(),
         }
+    }
+}
+
+/// Says in the span of the attempt how the job goes on.
+fn trace(next: NextAttempt) {
+    let span = Span::current();
+    spans::put(&span, SpanKey::Outcome, next.metric());
+    match next {
+        NextAttempt::Retry { wait_ms, class } | NextAttempt::Fell { wait_ms, class } => {
+            let attributes = vec![
+                (SpanKey::Class, SpanValue::Word(class)),
+                (SpanKey::WaitMs, SpanValue::Count(wait_ms)),
+            ];
+            spans::note_in(&span, SpanNote::Retry, attributes);
+            spans::fail(&span);
+        }
+        NextAttempt::Park { class } => {
+            spans::note_in(&span, SpanNote::Parked, vec![(SpanKey::Class, SpanValue::Word(class))]);
+            spans::fail(&span);
+        }
+        NextAttempt::Done | NextAttempt::At { .. } | NextAttempt::After { .. } => {}
     }
 }
 

@@ -11,6 +11,7 @@ use crate::fhir::elements::{CodeableConcept, Coverage};
 use crate::identity::graph::{Kind, SourceId};
 use crate::identity::{Profile, Systems, of_request};
 use crate::review::{self, ShownPerson};
+use crate::telemetry::spans::{self, SpanKey, SpanName};
 
 const MB: (&str, &str) = ("http://terminology.hl7.org/CodeSystem/v2-0203", "MB");
 /// Longest member number, or system of one, that an identity link holds; bytes.
@@ -69,7 +70,15 @@ impl ReviewQuestion {
 /// store.
 pub(super) async fn read(arrival: &Arrival<'_>, body: &[u8]) -> Result<MatchAsked, MatchRefusal> {
     let read = request::read(body)?;
-    let consent = match judged(arrival, &read) {
+    let span = spans::open(SpanName::Consent);
+    let judged = span.in_scope(|| judged(arrival, &read));
+    spans::put(
+        &span,
+        SpanKey::Outcome,
+        judged.as_ref().map_or_else(|rule| rule.name, |_| "permit"),
+    );
+    drop(span);
+    let consent = match judged {
         Err(rule) if rule.class == RuleClass::Profile => return Err(consent_failure(rule, &read.consent_place).into()),
         Err(rule) if rule.class == RuleClass::Request => {
             return Err(MatchRefusal::Consent(rule, consent_failure(rule, &read.consent_place)));

@@ -14,6 +14,7 @@ use crate::store::guesses::{self, Alarm, Gate, Guess, GuessLimits, GuessVerdict}
 use crate::store::idempotency::StoredReply;
 use crate::store::matching::{self, DecisionRow, MatchRecord};
 use crate::store::{Db, sqlstate};
+use crate::telemetry::spans::{self, SpanNote};
 use std::sync::Arc;
 
 /// The outcome code of a decision that the guessing guard hides from the partner.
@@ -109,6 +110,7 @@ pub(super) async fn write(arrival: &Arrival<'_>, guess: Guess, record: MatchReco
             Err(failure) if sqlstate::is_repeated(&failure) => {}
             Err(failure) => return Err(failure),
         }
+        spans::note(SpanNote::Fallback, Vec::new());
     }
     let verdict = ctx.store.write(move |db| write.run(db)).await?;
     tell(arrival.caller, &verdict.alarms);

@@ -41,11 +41,13 @@ use crate::error::{Failure, Fault};
 use crate::policy;
 use crate::security::Caller;
 use crate::store::matching::is_raced;
+use crate::telemetry::spans::{self, SpanKey, SpanName, SpanNote};
 use arrival::Arrival;
 use asked::MatchAsked;
 use record::Matter;
 use replay::{IdempotencyKey, KnownOfKey};
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// How many times a match is decided when other requests keep changing the rows that it has read. This is more than the number of guesses
 /// about one card that the guessing guard lets through, because each of those requests can overtake all others once.
@@ -98,6 +100,7 @@ async fn attempt(
             let resolved = resolve::resolve(db, &own, &identified)?;
             Ok((identified, resolved))
         })
+        .instrument(spans::open(SpanName::Identify))
         .await?;
     let judgement = identified.judgement;
     let decision = decide::decide(known, asked.consent);
@@ -108,7 +111,12 @@ async fn attempt(
         identified: &judgement,
         resolution: &resolution,
     };
-    let answered = record::record(&matter, &decision).await;
+    let write = spans::open(SpanName::Write);
+    spans::put(&write, SpanKey::Outcome, decision.word());
+    let answered = record::record(&matter, &decision).instrument(write.clone()).await;
+    if answered.as_ref().is_err_and(is_raced) {
+        spans::note_in(&write, SpanNote::Retry, Vec::new());
+    }
     if let (Some(shadow), false) = (identified.shadow, answered.as_ref().is_err_and(is_raced)) {
         policy::shadow::compare_later(ctx, judgement.case(shadow));
     }

@@ -10,7 +10,9 @@ use crate::store::Db;
 use crate::store::begun::Unfilled;
 use crate::store::disclosure::LiveGrant;
 use crate::telemetry::metrics as families;
+use crate::telemetry::spans::{self, SpanKey, SpanName};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Span;
 
 /// The *begun* entry of a disclosure by `call` under `grant`.
 pub(super) fn entry(call: RestCall, caller: &Caller, grant: &LiveGrant) -> LedgerEvent {
@@ -33,16 +35,24 @@ pub(super) fn entry(call: RestCall, caller: &Caller, grant: &LiveGrant) -> Ledge
 pub(super) struct BegunDisclosure {
     pub(super) entry: LedgerEvent,
     pub(super) id: String,
+    /// The span of the answer, which ends when the ends of all its disclosures are written.
+    pub(super) span: Span,
 }
 
 /// Commits the *begun* entries of disclosures. Nothing may be sent before this returns.
 pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Vec<BegunDisclosure>, Failure> {
     let now_us = ctx.clock.now_us();
+    // One span for all of them: they are of one answer, and a file may have thousands of members.
+    let span = match entries.is_empty() {
+        true => Span::none(),
+        false => spans::open(SpanName::Release),
+    };
     let begun: Vec<BegunDisclosure> = entries
         .into_iter()
         .map(|entry| BegunDisclosure {
             id: ctx.ids.new_id(now_us / 1000),
             entry,
+            span: span.clone(),
         })
         .collect();
     let rows = begun
@@ -52,6 +62,7 @@ pub(super) async fn begin(ctx: &Context, entries: Vec<LedgerEvent>) -> Result<Ve
     match ctx.store.append(rows).await {
         Ok(()) => Ok(begun),
         Err(failure) => {
+            spans::fail(&span);
             let begins = begun
                 .into_iter()
                 .filter(|one| one.entry.action == Action::DisclosureBegun);
@@ -75,6 +86,7 @@ pub(super) async fn find_and_begin<T: Send + 'static>(
     grant: impl Fn(&T) -> &LiveGrant,
 ) -> Result<Option<(T, BegunDisclosure)>, Failure> {
     let now_us = ctx.clock.now_us();
+    let span = spans::open(SpanName::Release);
     let (ids, blank) = (ctx.ids.clone(), entry(call, caller, &LiveGrant::default()));
     let tried = Arc::new(Mutex::new(Vec::new()));
     let (own, unanswered) = (ctx.clone(), Arc::clone(&tried));
@@ -97,14 +109,19 @@ pub(super) async fn find_and_begin<T: Send + 'static>(
         })
         .await;
     close_unsent(ctx, std::mem::take(&mut *locked(&tried)));
+    if found.is_err() {
+        spans::fail(&span);
+    }
     let found = found.map_err(|failure| match failure.fault() {
         Fault::StoreUnavailable | Fault::StoreSlow => failure,
         _ => unrecorded(failure),
     })?;
-    Ok(found.map(|(found, id)| {
-        let entry = entry(call, caller, grant(&found));
-        (found, BegunDisclosure { entry, id })
-    }))
+    let Some((found, id)) = found else {
+        spans::forget(&span);
+        return Ok(None);
+    };
+    let entry = entry(call, caller, grant(&found));
+    Ok(Some((found, BegunDisclosure { entry, id, span })))
 }
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -130,7 +147,13 @@ pub(super) async fn refuse(ctx: &Context, caller: &Caller, call: RestCall, fault
     };
     version::cite(&mut entry);
     match begin(ctx, vec![entry]).await {
-        Ok(_) => Failure::new(fault).noted(),
+        Ok(begun) => {
+            for one in begun {
+                spans::put(&one.span, SpanKey::Outcome, "refused");
+                spans::put(&one.span, SpanKey::Fault, fault.code());
+            }
+            Failure::new(fault).noted()
+        }
         Err(failure) => failure,
     }
 }

@@ -4,6 +4,7 @@ use super::begun::BegunDisclosure;
 use crate::audit::{Action, EntryOutcome, ledger};
 use crate::context::Context;
 use crate::telemetry::metrics as families;
+use crate::telemetry::spans::{self, SpanKey};
 use metrics::Counter;
 use std::collections::BTreeMap;
 
@@ -78,6 +79,14 @@ fn count(is_whole: bool, bytes: u64) {
 /// it. A missing end entry means "may have been disclosed".
 pub(super) fn complete(ctx: &Context, begun: BegunDisclosure, outcome: EntryOutcome, bytes: u64, tally: Tally) {
     count(outcome.class == "ok", bytes);
+    let ended = if outcome.class == "ok" {
+        "completed"
+    } else {
+        "broken-off"
+    };
+    spans::put(&begun.span, SpanKey::Outcome, ended);
+    // The span may be that of several disclosures in one answer.
+    spans::add(&begun.span, SpanKey::Bytes, bytes);
     let mut entry = begun.entry;
     entry.action = Action::DisclosureCompleted;
     entry.outcome = outcome;

@@ -8,7 +8,9 @@ mod found;
 mod question;
 mod result;
 
-pub use attempts::{AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt, was_answered};
+pub use attempts::{
+    AttemptEnd, AttemptRow, attempts_of, begin_attempts, end_attempt, last_attempt, step_began, was_answered,
+};
 pub use found::{
     ExchangeFilter, has_lost_job, live_under, newest, of_member, page, parked, waiting_under_ended, with_lost_jobs,
     without_job,

@@ -1,5 +1,6 @@
 //! The three ids that follow a request: this server's, the caller's, and the W3C trace context.
 
+use super::spans::{SpanContext, trace_of};
 use crate::ids::is_correlation_id;
 
 /// The correlation ids of a request. They are part of every answer, log line, decision and ledger entry.
@@ -9,7 +10,8 @@ pub struct Correlation {
     pub request_id: String,
     /// The caller's id, unchanged, if it has 1 to 128 visible safe characters; otherwise this server's id. Answered as `X-Correlation-Id`.
     pub correlation_id: String,
-    /// W3C trace context, `00-<trace>-<span>-<flags>`: the caller's trace with a new span, or a new trace.
+    /// W3C trace context, `00-<trace>-<span>-<flags>`: the caller's trace with a new span, or a new trace. The flag *sampled* is set when this
+    /// server keeps the span of the request, whatever the caller's flag was.
     pub traceparent: String,
 }
 
@@ -29,15 +31,16 @@ impl Correlation {
             .flatten()
             .find(|text| is_correlation_id(text));
         let correlation_id = given.map_or_else(|| request_id.clone(), str::to_owned);
-        let trace = traceparent.and_then(trace_id).map_or_else(
-            || crate::secret::hex(&crate::secret::sha256(request_id.as_bytes())[..16]),
-            str::to_owned,
-        );
-        let traceparent = format!("00-{trace}-{}-01", crate::secret::hex(&span));
+        let given = traceparent.and_then(SpanContext::parse);
+        let own = SpanContext {
+            trace: given.map_or_else(|| trace_of(&request_id), |given| given.trace),
+            span,
+            is_kept: false,
+        };
         Correlation {
             request_id,
             correlation_id,
-            traceparent,
+            traceparent: own.text(),
         }
     }
 
@@ -50,22 +53,6 @@ impl Correlation {
     pub fn internal(request_id: String) -> Self {
         Correlation::of(request_id, crate::secret::random_of_many(), None, None, None)
     }
-}
-
-/// The trace id of a well-formed `traceparent` (W3C Trace Context, version 00).
-fn trace_id(text: &str) -> Option<&str> {
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let lower_hex =
-        |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    (version == "00"
-        && parts.next().is_none()
-        && lower_hex(trace, 32)
-        && lower_hex(span, 16)
-        && lower_hex(flags, 2)
-        && trace.bytes().any(|b| b != b'0')
-        && span.bytes().any(|b| b != b'0'))
-    .then_some(trace)
 }
 
 #[cfg(test)]
@@ -83,7 +70,7 @@ mod tests {
         assert!(
             of(None, Some(good))
                 .traceparent
-                .starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-0101")
+                .starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-0101010101010101-00")
         );
         for bad in [
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",

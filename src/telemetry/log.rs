@@ -6,6 +6,7 @@
 use super::log_json::JsonFormat;
 use super::log_queue::{LogQueue, Urgency};
 use super::log_text::TextFormat;
+use super::spans::{SPANS, SpanLayer};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The settings of the log.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,8 @@ pub struct LogPlan<'a> {
     pub terminal: bool,
     /// Whether text at a terminal is colored.
     pub colour: bool,
+    /// What makes traces, if they are exported.
+    pub spans: Option<&'a SpanLayer>,
 }
 
 /// The format of a line.
@@ -63,11 +68,13 @@ impl LogPlan<'_> {
 /// the levels that are for looking into such things.
 const STRANGERS_LINES: &str = "actix_http::h1=off,rustls=off,object_store=off";
 
-fn filter(level: &str, quiet: bool) -> Option<EnvFilter> {
+/// The filter of lines, and of the spans of traces, which have no level of their own: they are made when they are exported.
+fn filter(level: &str, quiet: bool, is_traced: bool) -> Option<EnvFilter> {
     let level = if quiet { "error" } else { level };
+    let spans = if is_traced { "info" } else { "off" };
     let filter = match level {
-        "debug" | "trace" => level.to_owned(),
-        _ => format!("{level},{STRANGERS_LINES}"),
+        "debug" | "trace" => format!("{level},{SPANS}={spans}"),
+        _ => format!("{level},{STRANGERS_LINES},{SPANS}={spans}"),
     };
     EnvFilter::try_new(filter).ok()
 }
@@ -89,15 +96,15 @@ pub fn start(plan: &LogPlan<'_>) -> io::Result<()> {
         return Ok(());
     }
     let sink = Sink::open(plan.file)?;
-    let form = plan.form();
+    let (form, is_traced) = (plan.form(), plan.spans.is_some());
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(plan.level, plan.is_quiet()).unwrap_or_else(|| EnvFilter::new("info")))
+        .with_env_filter(filter(plan.level, plan.is_quiet(), is_traced).unwrap_or_else(|| EnvFilter::new("info")))
         .with_writer(sink.clone())
         .with_ansi(form == Form::Text { colour: true })
         // Its messages are printed with a macro that panics when stderr is closed.
         .log_internal_errors(false);
     let (quiet, first) = (plan.is_quiet(), plan.level.to_owned());
-    let filter = move |level: &str| filter(level, quiet).unwrap_or_else(|| EnvFilter::new(&first));
+    let filter = move |level: &str| filter(level, quiet, is_traced).unwrap_or_else(|| EnvFilter::new(&first));
     let set_level: Box<dyn Fn(&str) + Send + Sync> = match form {
         Form::Json => {
             let builder = builder.json().flatten_event(true);
@@ -105,7 +112,7 @@ pub fn start(plan: &LogPlan<'_>) -> io::Result<()> {
                 .map_event_format(|in_spans| JsonFormat { in_spans })
                 .with_filter_reloading();
             let handle = builder.reload_handle();
-            let _ = builder.try_init();
+            let _ = builder.finish().with(plan.spans.cloned()).try_init();
             Box::new(move |level| {
                 let _ = handle.reload(filter(level));
             })
@@ -113,7 +120,7 @@ pub fn start(plan: &LogPlan<'_>) -> io::Result<()> {
         Form::Text { .. } => {
             let builder = builder.event_format(TextFormat).with_filter_reloading();
             let handle = builder.reload_handle();
-            let _ = builder.try_init();
+            let _ = builder.finish().with(plan.spans.cloned()).try_init();
             Box::new(move |level| {
                 let _ = handle.reload(filter(level));
             })
@@ -257,6 +264,7 @@ impl Write for Lines {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spans;
     use super::*;
 
     #[test]
@@ -280,6 +288,7 @@ mod tests {
                 quiet: false,
                 terminal,
                 colour,
+                spans: None,
             };
             assert_eq!(plan.form(), form, "{plan:?}");
         }
@@ -292,7 +301,7 @@ mod tests {
             let path = folder.path().join(format!("{level}-{quiet}.log"));
             let sink = Sink::open(Some(&path)).expect("opens");
             let subscriber = tracing_subscriber::fmt()
-                .with_env_filter(filter(level, quiet).expect("a filter"))
+                .with_env_filter(filter(level, quiet, true).expect("a filter"))
                 .with_writer(sink.clone())
                 .finish();
             tracing::subscriber::with_default(subscriber, || {
@@ -310,6 +319,20 @@ mod tests {
         assert_eq!(written("debug", true), [false, false, true]);
         for level in ["debug", "trace"] {
             assert_eq!(written(level, false), [true; 3], "{level}");
+        }
+    }
+
+    #[test]
+    fn spans_of_traces_pass_at_every_level_when_they_are_exported_and_never_else() {
+        for (level, quiet) in [("error", false), ("info", false), ("trace", false), ("debug", true)] {
+            for is_traced in [true, false] {
+                let subscriber = tracing_subscriber::fmt()
+                    .with_env_filter(filter(level, quiet, is_traced).expect("a filter"))
+                    .with_writer(io::sink)
+                    .finish();
+                let span = tracing::subscriber::with_default(subscriber, || spans::open(spans::SpanName::Request));
+                assert_eq!(!span.is_disabled(), is_traced, "{level} {quiet}");
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! A log line for programs: one JSON object, as `tracing_subscriber` writes it, but written straight into the line.
 //!
-//! A line is written for each request. An event inside of a span, of which only libraries have some, is left to the library.
+//! A line is written for each request. An event inside of a library's span is left to the library; our own spans are for traces, and a line
+//! says nothing of them.
 
+use super::spans::SPANS;
 use crate::clock::{Clock, rfc3339_us};
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
@@ -27,7 +29,10 @@ where
     F: FormatEvent<S, N>,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if event.parent().is_some() || context.lookup_current().is_some() {
+        let is_in_span = context
+            .lookup_current()
+            .is_some_and(|span| span.metadata().target() != SPANS);
+        if is_in_span || event.parent().is_some() {
             return self.in_spans.format_event(context, writer, event);
         }
         let metadata = event.metadata();
@@ -270,6 +275,24 @@ mod tests {
         }
         assert_eq!(lines, theirs.lines());
         assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn a_line_says_nothing_of_our_own_spans() {
+        let told = Told::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .map_event_format(|in_spans| JsonFormat { in_spans })
+            .with_writer(told.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(n = 1, "told");
+            tracing::info_span!(target: SPANS, "request").in_scope(|| tracing::info!(n = 1, "told"));
+        });
+        let lines = told.lines();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], lines[1]);
     }
 
     #[test]

@@ -3,53 +3,10 @@
 //! Label values are only words of this program (routes, codes, fixed words), so that the number of series is bounded. Partners, members and
 //! text from callers never become labels.
 
+use super::metric_family::family;
 use super::signs;
 
-/// What a family measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricKind {
-    /// A number that only grows.
-    Counter,
-    /// A number that may fall.
-    Gauge,
-    /// A distribution over buckets.
-    Histogram,
-}
-
-impl MetricKind {
-    /// The name in the Prometheus text format.
-    pub const fn word(self) -> &'static str {
-        match self {
-            MetricKind::Counter => "counter",
-            MetricKind::Gauge => "gauge",
-            MetricKind::Histogram => "histogram",
-        }
-    }
-}
-
-/// The values that a label can have, known from the start.
-#[derive(Clone, Copy, Debug)]
-pub enum LabelValues {
-    /// These words.
-    Words(&'static [&'static str]),
-    /// The code of every fault.
-    Faults,
-    /// The path of every route.
-    Routes,
-}
-
-/// One family of metrics.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricFamily {
-    /// Its name.
-    pub name: &'static str,
-    /// What it measures.
-    pub kind: MetricKind,
-    /// Its labels. From the start, there is a series for each value of the first label.
-    pub labels: &'static [(&'static str, LabelValues)],
-    /// What it means, with its unit.
-    pub help: &'static str,
-}
+pub use super::metric_family::{LabelValues, MetricFamily, MetricKind};
 
 /// Answered requests, by route.
 pub const REQUESTS: &str = "causeway_http_requests_total";
@@ -113,6 +70,8 @@ pub const WITNESS: &str = "causeway_ledger_witness_total";
 
 /// What raises an alert.
 pub const ALERTS: &str = "causeway_alerts_raised";
+/// Spans of traces, by what became of them.
+pub const SPANS: &str = "causeway_trace_spans_total";
 /// When TLS files end.
 pub const TLS_ENDS: &str = "causeway_tls_expires_timestamp_seconds";
 
@@ -120,20 +79,6 @@ pub const TLS_ENDS: &str = "causeway_tls_expires_timestamp_seconds";
 pub const BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
-
-const fn family(
-    name: &'static str,
-    kind: MetricKind,
-    labels: &'static [(&'static str, LabelValues)],
-    help: &'static str,
-) -> MetricFamily {
-    MetricFamily {
-        name,
-        kind,
-        labels,
-        help,
-    }
-}
 
 /// The table of all families.
 pub const FAMILIES: &[MetricFamily] = {
@@ -258,6 +203,12 @@ pub const FAMILIES: &[MetricFamily] = {
             Counter,
             &[],
             "Log lines that were lost, because the log could not be written, or not fast enough.",
+        ),
+        family(
+            SPANS,
+            Counter,
+            &[("outcome", Words(&["sent", "no-room", "not-taken"]))],
+            "Spans of traces by what became of them: sent to the collector, dropped because too many were waiting, or given up because the collector did not take them.",
         ),
         family(
             CLOCK_JUMPS,

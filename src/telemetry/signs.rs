@@ -26,6 +26,7 @@ pub const ALERT_CODES: &[&str] = &[
     "replay-volume",
     "ledger-lag",
     "log-dropping",
+    "traces-lost",
     "scrape-missing",
 ];
 
@@ -71,6 +72,8 @@ impl RecentCount {
 
 /// Log lines that were lost.
 pub static LOG_LOST: RecentCount = RecentCount::new();
+/// Spans of traces that were lost.
+pub static SPANS_LOST: RecentCount = RecentCount::new();
 /// Requests for a match that were answered.
 pub static ANSWERED: RecentCount = RecentCount::new();
 /// Those of them that got an earlier answer again, by their key.

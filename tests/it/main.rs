@@ -124,5 +124,6 @@ mod threats_wire;
 mod throttle;
 mod token_races;
 mod trace;
+mod traces;
 mod transmitter;
 mod withdrawal;

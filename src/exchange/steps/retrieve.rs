@@ -18,6 +18,7 @@ use crate::jobs::HeldJob;
 use crate::partner::peer::{CallEnd, CallFacts, CallFailure, Peer, PeerAsk};
 use crate::records::ingest::{self, BothSides, IngestScope, IngestWriter, PartState, RecordPart, Shortfall};
 use crate::secret::Secret;
+use crate::telemetry::spans::{self, SpanNote};
 use serde::Deserialize;
 
 pub(super) async fn run(session: &mut OpenSession, facts: &ExchangeFacts, held: &HeldJob) -> Went {
@@ -89,6 +90,7 @@ async fn fetch_into(
                 };
                 ingest::mark_part(scope, writer, EVERYTHING, state, refused, true).await?;
             }
+            spans::note(SpanNote::Fallback, Vec::new());
             parts = ingest::open(scope, writer, other.method, &other.parts).await?;
             at = 0;
         }

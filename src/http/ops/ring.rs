@@ -11,6 +11,7 @@ use crate::http::reply::{keep_fault, outcome_response};
 use crate::http::routes::UNMATCHED;
 use crate::http::state::App;
 use crate::telemetry::Correlation;
+use crate::telemetry::spans;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, header};
@@ -23,18 +24,28 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tracing::{Instrument as _, Span};
 
 /// The middleware.
 pub async fn observe(
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let started = Instant::now();
     let Some(app) = request.app_data::<web::Data<App>>().cloned() else {
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
-    let correlation = around::correlation(request.headers(), &app);
-    request.extensions_mut().insert(correlation.clone());
+    let (correlation, span) = around::begin(&request, &app);
+    observed(request, next, &app, correlation).instrument(span).await
+}
+
+/// What is inside of the span of the request.
+async fn observed(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    app: &App,
+    correlation: Correlation,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
     let base_url = app.ctx.payer.base_url.clone();
     let is_of_api = request.path().starts_with(BASE);
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -164,7 +175,13 @@ fn record(
         };
     }
     match route.map(|route| route.asks) {
-        Some(Asks::Anybody) if status < 400 => line!(debug),
-        _ => line!(info),
+        Some(Asks::Anybody) if status < 400 => {
+            spans::forget(&Span::current());
+            line!(debug);
+        }
+        _ => {
+            around::trace(request, path, (status, fault), correlation);
+            line!(info);
+        }
     }
 }

@@ -61,6 +61,7 @@ fn of_process(now_ms: i64) -> Option<ProcessFigures> {
     signs::tls_ends().map(|tls_ends| ProcessFigures {
         tls_ends,
         log_lost: signs::LOG_LOST.within(now_ms, PROCESS_MINUTES),
+        spans_lost: signs::SPANS_LOST.within(now_ms, PROCESS_MINUTES),
         answered: signs::ANSWERED.within(now_ms, PROCESS_MINUTES),
         repeated: signs::REPEATED.within(now_ms, PROCESS_MINUTES),
         last_scrape: signs::last_scrape(),

@@ -72,6 +72,8 @@ pub struct ProcessFigures {
     pub tls_ends: Vec<TlsEnd>,
     /// Log lines that were lost in the last [`PROCESS_MINUTES`].
     pub log_lost: u64,
+    /// Spans of traces that were lost in the last [`PROCESS_MINUTES`].
+    pub spans_lost: u64,
     /// Requests for a match that were answered in the last [`PROCESS_MINUTES`].
     pub answered: u64,
     /// Those of them that got an earlier answer again.
@@ -166,10 +168,8 @@ pub fn judge(figures: &AlertFigures, now_ms: i64) -> Vec<RaisedAlert> {
                 let says = format!("an entry has waited {seconds} s for its place in the tree of the ledger");
                 raised(table::LEDGER_LAG, 1, says)
             }),
-        process.filter(|process| process.log_lost > 0).map(|process| {
-            let (count, says) = (process.log_lost, format!("{} log lines were lost", process.log_lost));
-            raised(table::LOG_DROPPING, i64::try_from(count).unwrap_or(i64::MAX), says)
-        }),
+        process.and_then(|process| lost(table::LOG_DROPPING, process.log_lost, "log lines")),
+        process.and_then(|process| lost(table::TRACES_LOST, process.spans_lost, "spans of traces")),
         process
             .and_then(|process| process.last_scrape)
             .filter(|(at_ms, scrapes)| *scrapes >= SCRAPES && now_ms - at_ms >= SILENT_MS)
@@ -192,6 +192,12 @@ fn raised(code: &'static str, count: i64, says: String) -> RaisedAlert {
         partners: Vec::new(),
         says,
     }
+}
+
+/// The alert that so much of something was lost.
+fn lost(code: &'static str, count: u64, what: &str) -> Option<RaisedAlert> {
+    let says = format!("{count} {what} were lost");
+    (count > 0).then(|| raised(code, i64::try_from(count).unwrap_or(i64::MAX), says))
 }
 
 /// One alert about these partners; none about nobody.

@@ -60,6 +60,7 @@ fn quiet() -> AlertFigures {
                 ("list", NOW_MS / 1_000 + 2 * 86_400),
             ],
             log_lost: 0,
+            spans_lost: 0,
             answered: 1_000,
             repeated: 500,
             last_scrape: Some((NOW_MS - 299_999, 60)),
@@ -123,6 +124,7 @@ const INCIDENTS: &[Incident] = &[
         figures.unsequenced_ms = Some(NOW_MS - LEDGER_LATE_MS)
     }),
     ("log-dropping", |figures| process(figures).log_lost = 1),
+    ("traces-lost", |figures| process(figures).spans_lost = 1),
     ("scrape-missing", |figures| {
         process(figures).last_scrape = Some((NOW_MS - 300_000, 10))
     }),
@@ -296,6 +298,7 @@ fn numbers_at_their_limits_do_no_harm() {
         process: Some(ProcessFigures {
             tls_ends: vec![("certificate", i64::MAX), ("list", i64::MIN)],
             log_lost: u64::MAX,
+            spans_lost: u64::MAX,
             answered: u64::MAX,
             repeated: u64::MAX,
             last_scrape: Some((0, u64::MAX)),

@@ -83,6 +83,8 @@ pub const REPLAY_VOLUME: &str = "replay-volume";
 pub const LEDGER_LAG: &str = "ledger-lag";
 /// Log lines are lost.
 pub const LOG_DROPPING: &str = "log-dropping";
+/// Spans of traces are lost.
+pub const TRACES_LOST: &str = "traces-lost";
 /// Nobody reads the metrics any more.
 pub const SCRAPE_MISSING: &str = "scrape-missing";
 
@@ -347,6 +349,24 @@ pub const ALERTS: &[Alert] = &[
         steps: &[
             "See whether the disk of the log is full, or its reader has gone (docs/operators/logs.md).",
             "The ledger is not affected.",
+        ],
+    },
+    Alert {
+        code: TRACES_LOST,
+        rule: "CausewayTracesLost",
+        meaning: "Spans of traces are lost: the collector does not take them, or not fast enough.",
+        severity: AlertSeverity::Ticket,
+        owner: FaultOwner::Operator,
+        within: ActWithin::Day,
+        window: "15 minutes",
+        condition: "A span was lost.",
+        families: &[families::SPANS],
+        figures: "spans that this process counted",
+        is_of_process: true,
+        steps: &[
+            "See whether the collector runs, and what the log says of it (docs/operators/traces.md).",
+            "If it runs and there is too much, keep a smaller share with `log.otlp_sample_percent`.",
+            "Requests, exchanges and the ledger are not affected.",
         ],
     },
     Alert {

@@ -4,6 +4,7 @@ use super::failure::{CallEnd, CallFacts, CallFailure, of_transport};
 use super::limits::PeerLimits;
 use crate::error::Fault;
 use crate::secret::Sha256;
+use crate::telemetry::spans::{self, SpanNote};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,10 @@ impl PeerBody {
         let left = self.limits.body.saturating_sub(self.begun.elapsed());
         let asked = Instant::now();
         let chunk = match tokio::time::timeout(self.limits.idle.min(left), self.response.chunk()).await {
-            Err(_) => return Err(self.slow("nothing came")),
+            Err(_) => {
+                spans::note(SpanNote::Timeout, Vec::new());
+                return Err(self.slow("nothing came"));
+            }
             Ok(Err(error)) => {
                 let failure = of_transport(error);
                 // Some of it has come, so it was sent.

@@ -24,8 +24,9 @@ use crate::error::{Failure, Fault};
 use crate::failpoint::{self, AFTER, BEFORE, SEND};
 use crate::ids::Ids;
 use crate::partner::client::Identity;
-use crate::secret::{Secret, sha256};
+use crate::secret::{Secret, random_of_many, sha256};
 use crate::security::address::{GuardedResolver, check_url};
+use crate::telemetry::spans::{self, SpanContext, SpanNote};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
@@ -215,7 +216,10 @@ impl Peer {
         let answered = tokio::time::timeout(self.means.limits.head, self.http.execute(request)).await;
         failpoint::pass(SEND, AFTER);
         match answered {
-            Err(_) => Err(CallFailure::new(CallEnd::Unknown).because("no answer came")),
+            Err(_) => {
+                spans::note(SpanNote::Timeout, Vec::new());
+                Err(CallFailure::new(CallEnd::Unknown).because("no answer came"))
+            }
             Ok(Err(error)) => Err(failure::of_transport(error)),
             Ok(Ok(answer)) => Ok(answer),
         }
@@ -246,6 +250,7 @@ impl Peer {
         headers.insert(ACCEPT, HeaderValue::from_static(FHIR_JSON));
         if !ask.correlation_id.is_empty() {
             headers.insert("x-correlation-id", value(ask.correlation_id)?);
+            headers.insert("traceparent", value(&context(ask.correlation_id).text())?);
         }
         if let Some(key) = ask.idempotency_key {
             headers.insert("idempotency-key", value(&format!("\"{key}\""))?);
@@ -280,6 +285,16 @@ impl Peer {
             other => other,
         }
     }
+}
+
+/// The place in a trace that a call tells the partner: the span that is open here. Without one it is a new span, which nobody keeps, in the
+/// trace of the correlation id.
+fn context(correlation_id: &str) -> SpanContext {
+    spans::current().unwrap_or_else(|| SpanContext {
+        trace: spans::trace_of(correlation_id),
+        span: random_of_many(),
+        is_kept: false,
+    })
 }
 
 /// Why the head of an answer says that its body cannot be read.

@@ -8,6 +8,7 @@ use crate::store::owed::Owed;
 use crate::store::pool::{self, Waiting};
 use crate::store::sqlstate;
 use crate::store::turns::TurnPlace;
+use crate::telemetry::spans::{self, SpanNote};
 use diesel::connection::Connection as _;
 use diesel::result::Error;
 use std::sync::Arc;
@@ -112,7 +113,10 @@ impl Store {
         tokio::select! {
             biased;
             ended = job => ended.map_err(|error| Failure::new(Fault::Internal).because(error))?,
-            Ok(()) = given_up => Err(pool::given_up()),
+            Ok(()) = given_up => {
+                spans::note(SpanNote::Timeout, Vec::new());
+                Err(pool::given_up())
+            }
         }
     }
 
@@ -126,9 +130,10 @@ impl Store {
         };
         let place = match longest {
             None => place.await,
-            Some(longest) => tokio::time::timeout(longest, place)
-                .await
-                .map_err(|_| Failure::new(Fault::Overloaded).because("no place among the connections became free"))?,
+            Some(longest) => tokio::time::timeout(longest, place).await.map_err(|_| {
+                spans::note(SpanNote::Timeout, Vec::new());
+                Failure::new(Fault::Overloaded).because("no place among the connections became free")
+            })?,
         };
         place.ok_or_else(|| Failure::new(Fault::Overloaded).because("too many calls wait for a connection"))
     }

@@ -71,6 +71,20 @@ pub fn was_answered(db: &mut Db, exchange_id: &str, step: &str, round: i64, clas
     Ok(found.is_some())
 }
 
+/// When the first attempt of this step in this round began, UTC milliseconds.
+///
+/// # Errors
+/// Those of the database.
+pub fn step_began(db: &mut Db, exchange_id: &str, step: &str, round: i64) -> Result<Option<i64>, Failure> {
+    Ok(exchange_step::table
+        .filter(exchange_step::exchange_id.eq(exchange_id))
+        .filter(exchange_step::step.eq(step).and(exchange_step::round.eq(round)))
+        .order(exchange_step::number)
+        .select(exchange_step::started_ms)
+        .first(db)
+        .optional()?)
+}
+
 /// Adds attempts that are about to begin.
 ///
 /// # Errors

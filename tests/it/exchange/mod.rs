@@ -19,7 +19,7 @@ mod kills;
 mod monthly;
 mod moved;
 mod operators;
-mod pair;
+pub mod pair;
 mod paused;
 mod permits;
 mod policies;

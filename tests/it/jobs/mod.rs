@@ -1,6 +1,6 @@
 //! The durable runner: in simulated time, killed at each point, and as real processes.
 
-mod bed;
+pub mod bed;
 mod crashes;
 mod files;
 mod rules;

@@ -4,6 +4,7 @@ pub mod assertion;
 pub mod balp;
 pub mod browser;
 pub mod client;
+pub mod collector;
 pub mod console;
 pub mod desk;
 pub mod dump;
