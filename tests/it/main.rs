@@ -36,6 +36,7 @@ mod clock_jump;
 mod configuration;
 mod conformance;
 mod console;
+mod console_desk;
 mod console_pages;
 mod console_tls;
 mod contract;

@@ -26,17 +26,25 @@ pub enum OpsCall {
     Links,
     MemberGraph,
     Ledger,
+    Looks,
     Packets,
     PacketAsk,
     Packet,
     PacketFile,
     Evidence,
+    Cases,
+    Case,
+    CaseOpen,
+    CaseAdd,
+    CaseClose,
     AuditEvents,
     AuditEvent,
     Controls,
     Partners,
     Policies,
     PolicyActs,
+    Policy,
+    PolicyDiff,
     PolicyReplay,
     PolicyCompare,
     PolicyImport,
@@ -44,6 +52,8 @@ pub enum OpsCall {
     PolicyRollback,
     PolicyApprove,
     PolicyWithdraw,
+    PolicyShadowStart,
+    PolicyShadowStop,
     Faults,
     Runbook,
     RunbookEntry,
@@ -61,6 +71,7 @@ pub enum OpsCall {
     Exchanges,
     Exchange,
     ExchangeStart,
+    ExchangesReplay,
     ExchangeCancel,
     ExchangeReplay,
     ExchangeSupersede,
@@ -92,6 +103,7 @@ impl OpsCall {
     pub const fn status(self) -> u16 {
         match self {
             OpsCall::ExchangeStart
+            | OpsCall::ExchangesReplay
             | OpsCall::PacketAsk
             | OpsCall::ExchangeCancel
             | OpsCall::ExchangeReplay

@@ -1,5 +1,6 @@
 //! What is parked and why, all background work, and letting a parked job go on.
 
+use super::bulk;
 use super::desk::{Desk, DeskAsk};
 use super::parts::{self, Answered, cell, items, link, mark, next, runbook, shown, since, table, text};
 use crate::error::Failure;
@@ -28,7 +29,8 @@ pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
         section aria-labelledby="exchanges" {
             h2 id="exchanges" { "Exchanges" }
             (table(&["Exchange", "Partner", "Step", "Reason", "Since", "What to do"], &rows, "No exchange is parked."))
-            p { "An exchange is replayed on its own page." }
+            p { "An exchange is replayed on its own page, or with others here." }
+            @if desk.may(OpsCall::ExchangesReplay) { (bulk::form("", "")) }
             @if !exchanges["next"].is_null() { p { a href="/console/exchanges?state=parked" { "More exchanges are parked" } } }
         }
         section aria-labelledby="jobs" {
