@@ -6,6 +6,7 @@ use crate::operations::Scene;
 use crate::support::console::{Person, assert_refused};
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
+use causeway::http::ops::console::{CONSOLE_ROUTES, ConsolePage};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,21 @@ async fn each_new_page_is_for_the_roles_of_its_routes() {
     }
     let after = scene.payer.count("ledger_entry WHERE action = 'operator.refused'");
     assert_eq!(after, before + 4, "who tried what is on record");
+}
+
+/// A page that is not in the list of the walk is not looked at in a browser by any role.
+#[test]
+fn the_walk_in_a_browser_goes_to_every_page() {
+    let walk = include_str!("../browser/console.mjs");
+    let listed = walk
+        .split("const PAGES = [")
+        .nth(1)
+        .and_then(|rest| rest.split("\n];").next());
+    let listed = listed.expect("the list of pages");
+    let pages = CONSOLE_ROUTES.iter().filter(|route| route.method == "GET");
+    for route in pages.filter(|route| route.page != ConsolePage::Link) {
+        assert!(listed.contains(&format!("['{}',", route.path)), "{}", route.path);
+    }
 }
 
 /// The id of the version of this name.
