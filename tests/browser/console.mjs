@@ -55,11 +55,12 @@ function prepare() {
     if (said.rejected !== 0) throw new Error(`the canaries were not taken in: ${JSON.stringify(said)}`);
 }
 
-// The request about the first canary, by this member's card.
-function requestAbout(card) {
+// The request about this person, with that member's card and this number of the partner.
+function requestAbout(someone, card, theirs) {
     const body = JSON.parse(readFileSync(join(options.keys, 'match.json')));
     const part = name => body.parameter.find(one => one.name === name).resource;
-    Object.assign(part('MemberPatient'), person(CANARIES[0]));
+    Object.assign(part('MemberPatient'), person(someone));
+    part('CoverageToLink').identifier[0].value = theirs;
     const coverage = part('CoverageToMatch');
     coverage.identifier[0].value = card.number;
     coverage.subscriberId = card.number;
@@ -71,10 +72,10 @@ async function happen() {
     const partner = new Partner(options.base, options.keys);
     const token = await partner.token();
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/fhir+json' };
-    const match = card => partner.send('POST', `${options.base}/Patient/$member-match`, headers, requestAbout(card));
-    const matched = await match(CANARIES[0]);
+    const match = (...about) => partner.send('POST', `${options.base}/Patient/$member-match`, headers, requestAbout(...about));
+    const matched = await match(CANARIES[0], CANARIES[0], 'THEIRS-CANARY-1');
     if (matched.status !== 200) throw new Error(`no match: ${matched.status} ${matched.text}`);
-    const doubtful = await match(CANARIES[1]);
+    const doubtful = await match(CANARIES[1], CANARIES[0], 'THEIRS-CANARY-2');
     if (doubtful.status !== 422) throw new Error(`no doubt: ${doubtful.status} ${doubtful.text}`);
     const read = await partner.send('GET', `${options.base}/Patient/canary-1`, headers);
     if (read.status !== 200) throw new Error(`no read: ${read.status} ${read.text}`);
@@ -117,6 +118,8 @@ const PAGES = [
     ['/console/alerts', ['operator']],
     ['/console/reviews', ['support', 'operator', 'reviewer', 'auditor']],
     ['/console/reviews/{id}', ['support', 'operator', 'reviewer', 'auditor'], 'review'],
+    ['/console/links', ALL],
+    ['/console/bulk', ['operator']],
     ['/console/partners', ['admin']],
     ['/console/disclosures', ALL],
     ['/console/ledger', ['auditor']],
@@ -245,9 +248,13 @@ async function forms(walker, ids) {
         await page.goto(`${origin}/console/reviews/${ids.review}`);
         await walker.form('Show the values', { reason: WHY });
         const html = await page.content();
-        check(html.includes(CANARIES[0].family), 'reviewer: the values are not shown, so that the check of secrets shows nothing');
+        check(html.includes(CANARIES[1].family), 'reviewer: the values are not shown, so that the check of secrets shows nothing');
         // The values are meant to be there; everything else holds.
         await walker.looked('reviewer shown', 200, 'shown', []);
+        await page.goto(`${origin}/console/links`);
+        await walker.form('Links to a member', { member_number: CANARIES[0].number, reason: WHY });
+        check((await page.content()).includes('The partner has another person'), 'reviewer: no link to the canary');
+        await walker.looked('reviewer links', 200);
     }
 }
 

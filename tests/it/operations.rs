@@ -44,6 +44,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ),
     ("POST", "/ops/v1/reviews/{id}/decide", &["reviewer"]),
     ("GET", "/ops/v1/links", &["reviewer", "auditor"]),
+    ("POST", "/ops/v1/links/{id}/dispute", &["reviewer"]),
     ("GET", "/ops/v1/members/{id}/graph", &["reviewer"]),
     ("GET", "/ops/v1/ledger", &["auditor"]),
     ("GET", "/ops/v1/looks", &["auditor"]),

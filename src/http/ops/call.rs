@@ -24,6 +24,7 @@ pub enum OpsCall {
     Review,
     ReviewDecide,
     Links,
+    LinkDispute,
     MemberGraph,
     Ledger,
     Looks,

@@ -124,6 +124,13 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["member", "partner", "state", CURSOR],
             "Links from partners' numbers to members",
         ),
+        reasoned(
+            "/ops/v1/links/{id}/dispute",
+            LinkDispute,
+            REVIEWER_DECIDES,
+            "a reason",
+            "Disputes a confirmed link: its grants end at once, and a review is opened",
+        ),
         get(
             "/ops/v1/members/{id}/graph",
             MemberGraph,

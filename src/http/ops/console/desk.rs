@@ -9,7 +9,7 @@ use crate::error::{Failure, Fault};
 use crate::http::negotiate::pairs;
 use crate::http::ops::request::{OpsRequest, PageAsk};
 use crate::http::ops::table::{OPS_ROUTES, OpsCall, OpsRoute};
-use crate::http::ops::{answering, exchanges};
+use crate::http::ops::{answering, exchanges, reviews};
 use crate::http::state::App;
 use actix_web::HttpRequest;
 use actix_web::web::{Bytes, Data};
@@ -178,6 +178,20 @@ impl Desk {
         };
         let asked = self.admitted(OpsCall::Exchanges, ask).await?;
         let answer = exchanges::of_number(&asked, number.to_owned()).await?;
+        read(&asked, &answer.0)
+    }
+
+    /// The links to the member with exactly this number.
+    ///
+    /// # Errors
+    /// As [`Desk::ask`]; those of [`reviews::edges_of_number`].
+    pub(super) async fn links_of_number(&self, number: &str, reason: &str) -> Result<Value, Failure> {
+        let ask = DeskAsk {
+            reason: reason.to_owned(),
+            ..DeskAsk::default()
+        };
+        let asked = self.admitted(OpsCall::Links, ask).await?;
+        let answer = reviews::edges_of_number(&asked, number.to_owned()).await?;
         read(&asked, &answer.0)
     }
 

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod bulk;
+mod bulk_work;
 mod cases;
 mod compare;
 mod desk;
@@ -15,6 +16,7 @@ mod evidence;
 mod exchange;
 mod find;
 mod frame;
+mod links;
 mod looks;
 mod overview;
 mod parked;
@@ -133,6 +135,10 @@ async fn page(page: ConsolePage, desk: &Desk) -> Result<Answered, Failure> {
         ConsolePage::Review => reviews::one(desk).await,
         ConsolePage::ReviewShow => reviews::show(desk).await,
         ConsolePage::ReviewDecide => reviews::decide(desk).await,
+        ConsolePage::LinksForm => Ok(links::form(desk)),
+        ConsolePage::Links => links::found(desk).await,
+        ConsolePage::LinkDispute => links::dispute(desk).await,
+        ConsolePage::BulkWork => bulk_work::list(desk).await,
         ConsolePage::Partners => partners::list(desk).await,
         ConsolePage::DisclosuresForm => Ok(disclosures::form(desk)),
         ConsolePage::Disclosures => disclosures::found(desk).await,
