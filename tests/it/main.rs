@@ -122,6 +122,7 @@ mod threats_log;
 mod threats_search;
 mod threats_wire;
 mod throttle;
+mod tickets;
 mod token_races;
 mod trace;
 mod transmitter;

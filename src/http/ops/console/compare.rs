@@ -32,7 +32,7 @@ pub(super) fn form(pairs: &[(String, String)]) -> Markup {
                 (line("version", "Version", "Its id, its name, or what decisions cite.", given(pairs, "version")))
                 (line("kind", "Kind", "Where versions of several kinds have that name.", given(pairs, "kind")))
                 (line("partner", "Partner", "The id of one partner, or nothing for all.", given(pairs, "partner")))
-                (line("last", "How many", "Of the newest, from 1 to 200.", given(pairs, "last")))
+                (line("last", "Number of decisions", "The newest, from 1 to 200.", given(pairs, "last")))
             }
             p { button type="submit" { "Compare" } }
         }
