@@ -114,6 +114,7 @@ const PAGES = [
     ['/console/exchanges/{id}', LOOKERS, 'outbound'],
     ['/console/parked', ['operator']],
     ['/console/parked/preview', LOOKERS],
+    ['/console/parked/jobs', ['operator']],
     ['/console/jobs', ['operator']],
     ['/console/alerts', ['operator']],
     ['/console/reviews', ['support', 'operator', 'reviewer', 'auditor']],

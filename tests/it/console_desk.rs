@@ -405,6 +405,52 @@ async fn many_are_replayed_after_a_preview_and_only_those_that_it_showed() {
 }
 
 #[tokio::test]
+async fn many_jobs_are_replayed_after_a_preview_by_kind() {
+    let (payer, _) = TestPayer::start(1);
+    let id = |number: i64| format!("01890000-0000-7000-8000-{number:012}");
+    for (number, kind) in [(1, "of-a-test"), (2, "of-a-test"), (3, "of-another")] {
+        payer.execute(&format!(
+            "INSERT INTO job (id, kind, live_key, payload, state, priority, due_ms, lease_epoch, claims, attempts, last_class, parked_at_ms, \
+             created_ms, updated_ms) VALUES ('{}', '{kind}', 'x{number}', '', 'parked', 1, 1, 0, 3, 3, 'no-such-class', 1, 1, 1)",
+            id(number)
+        ));
+    }
+    let mut person = Person::signed_in(&payer, "operator", "ana").await;
+    assert!(
+        person
+            .follow("/console/parked")
+            .await
+            .text()
+            .contains("Replay many jobs")
+    );
+    let preview = person.follow("/console/parked/jobs?kind=of-a-test").await.text();
+    for part in ["2 of 2 parked jobs", "Replay these 2 jobs"] {
+        assert!(preview.contains(part), "{part}: {preview}");
+    }
+    let has = |number: i64| preview.contains(&id(number));
+    assert!(has(1) && has(2) && !has(3), "{preview}");
+    let path = "/console/parked/jobs";
+    assert_refused(
+        &person.follow("/console/parked/jobs?state=all").await,
+        Fault::ParameterUnknown,
+    );
+    for fields in [[("ids", " "), ("reason", WHY)], [("ids", "x"), ("reason", "")]] {
+        assert_refused(&person.act(path, &fields).await, Fault::ParameterInvalid);
+    }
+    let chosen = format!("{} {} {}", id(1), id(2), id(9));
+    let done = person.act(path, &[("ids", &chosen), ("reason", WHY)]).await;
+    done.assert_status(200);
+    let text = done.text();
+    assert_eq!(text.matches("data-of=\"Outcome\">replayed<").count(), 2, "{text}");
+    assert_eq!(text.matches("data-of=\"Outcome\">not parked<").count(), 1, "{text}");
+    assert_eq!(payer.count("ledger_entry WHERE action = 'job.replayed'"), 2);
+    assert_eq!(
+        payer.count(&format!("job WHERE id = '{}' AND state = 'parked'", id(3))),
+        1
+    );
+}
+
+#[tokio::test]
 async fn the_service_leads_to_pages_to_print_with_their_own_policy() {
     let scene = Scene::start().await;
     let mut person = Person::signed_in(&scene.payer, "support", "ana").await;

@@ -18,6 +18,7 @@ mod find;
 mod frame;
 mod links;
 mod looks;
+mod many_jobs;
 mod overview;
 mod parked;
 mod partners;
@@ -128,6 +129,8 @@ async fn page(page: ConsolePage, desk: &Desk) -> Result<Answered, Failure> {
         ConsolePage::Parked => parked::parked(desk).await,
         ConsolePage::ParkedPreview => bulk::preview(desk).await,
         ConsolePage::ParkedReplay => bulk::replay(desk).await,
+        ConsolePage::JobsPreview => many_jobs::preview(desk).await,
+        ConsolePage::JobsReplay => many_jobs::replay(desk).await,
         ConsolePage::Jobs => parked::jobs(desk).await,
         ConsolePage::JobReplay => parked::replay(desk).await,
         ConsolePage::Alerts => alerts::list(desk).await,

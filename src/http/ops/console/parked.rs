@@ -1,8 +1,8 @@
 //! What is parked and why, all background work, and letting a parked job go on.
 
-use super::bulk;
 use super::desk::{Desk, DeskAsk};
 use super::parts::{self, Answered, cell, items, link, mark, next, runbook, shown, since, table, text};
+use super::{bulk, many_jobs};
 use crate::error::Failure;
 use crate::http::ops::table::OpsCall;
 use crate::percent::encode_all;
@@ -38,6 +38,7 @@ pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
             @if items(&jobs).is_empty() { p { "No job is parked." } }
             @for job in items(&jobs) { (one_job(desk, job)) }
             @if !jobs["next"].is_null() { p { a href="/console/jobs?state=parked" { "More jobs are parked" } } }
+            @if items(&jobs).len() > 1 && desk.may(OpsCall::JobReplay) { (many_jobs::form("")) }
         }
     };
     Ok(shown("Parked", body))
