@@ -114,7 +114,12 @@ def screens(demo, out):
 def tickets(demo, out, browser):
     """The console as docs/operators/tickets.md shows it: an exchange, a review, a preview of replays and evidence."""
     patient = next(link["patient_id"] for link in demo.json("link", "list") if link["source"])
-    wish = {"partner": demo.json("partner", "list")[0]["id"], "member": f"Patient/{patient}", "other_member_number": "THEIRS-1",
+    # Nothing answers there, and nothing is asked: the exchange is paused.
+    (demo.folder / "third.toml").write_text(
+        f'id = "third-payer"\nname = "Third Payer"\nnpi = "1992000038"\nclient_id = "third-payer"\nmtls = "off"\nscopes = ["system/*.rs"]\n'
+        f'jwks_file = "{demo.folder}/causeway-data/demo/partner-jwks-public.json"\n[endpoint]\nfhir = "https://localhost:9/fhir"\n')
+    demo.json("partner", "add", "--file", "third.toml")
+    wish = {"partner": "third-payer", "member": f"Patient/{patient}", "other_member_number": "THEIRS-1",
             "opt_in_by": "desk", "opt_in_at": "2026-01-02", "opt_in_how": "paper"}
     (demo.folder / "wish.json").write_text(json.dumps(wish))
     started = demo.json("exchange", "start", "wish.json")["id"]

@@ -22,7 +22,7 @@ pub(super) fn form(partner: &str, fault: &str) -> Markup {
             p { "First you see which exchanges that would touch. Nothing is changed yet." }
             div.fields {
                 (line("partner", "Partner", "The id of one partner, or nothing for all.", partner))
-                (line("fault", "Reason", "The code of one fault, such as PA-003, or nothing for all.", fault))
+                (line("fault", "Reason", "The code of one fault, such as PA-001, or nothing for all.", fault))
             }
             p { button type="submit" { "Show what it would touch" } }
         }
