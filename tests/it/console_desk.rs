@@ -306,6 +306,14 @@ async fn an_auditor_sees_who_looked_at_what_and_no_member() {
         Fault::ParameterInvalid,
     );
 
+    // The command says the same.
+    let told = scene.payer.json_command(&["audit", "looks", "--operator", "bo"]);
+    let told = told.as_array().expect("a list");
+    assert!(told.iter().any(|one| one["note"] == "a second look"), "{told:?}");
+    assert!(told.iter().all(|one| one["operator"] == "bo"), "{told:?}");
+    let bad = scene.payer.command(&["audit", "looks", "--from", "yesterday"]);
+    assert_eq!(bad.status.code(), Some(2));
+
     // The newest come first, page by page, and no entry comes twice.
     let token = scene.token("auditor");
     let (mut ids, mut path): (Vec<String>, _) = (Vec::new(), "/ops/v1/looks".to_owned());
