@@ -91,7 +91,7 @@ fn told(payer: &TestPayer, arguments: &[&str], input: &str) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// The page has all of these parts, and not the number of the first member.
+/// The page has all of these parts.
 #[track_caller]
 fn assert_has(page: &str, parts: &[&str]) {
     for part in parts {
