@@ -25,3 +25,68 @@ pub fn list(db: &mut Db, filter: &LookFilter, keys: &MemberKeys) -> Result<OpsPa
         next: found.next,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Actor, LedgerEvent, OperatorNote, ledger as append};
+    use crate::store::{Store, StoreOptions, StoreUrl};
+    use crate::telemetry::Correlation;
+
+    #[test]
+    fn somebody_who_looked_once_is_found_behind_many_looks_and_acts_of_others() {
+        let folder = tempfile::tempdir().expect("folder");
+        let url = StoreUrl::Sqlite(folder.path().join("t.db"));
+        let store = Store::open(&url, &StoreOptions::default()).expect("store");
+        let noted = |action: Action, operator: &str| {
+            let actor = Actor {
+                kind: "operator",
+                ..Actor::default()
+            };
+            let mut entry = LedgerEvent::new(action, actor, Correlation::internal("r".into()));
+            entry.note = Some(OperatorNote {
+                operator: operator.to_owned(),
+                reason: "a test".to_owned(),
+            });
+            entry
+        };
+        let (rare, look, act) = (
+            noted(Action::OperatorViewed, "rare"),
+            noted(Action::OperatorViewed, "many"),
+            noted(Action::JobReplayed, "many"),
+        );
+        let insert = move |db: &mut Db| {
+            append::append(db, &rare, "e0000", 1)?;
+            (1..=1_200_i64).try_for_each(|n| {
+                let entry = if n % 2 == 0 { &look } else { &act };
+                append::append(db, entry, &format!("e{n:04}"), n * 1_000)
+            })
+        };
+        store.write_blocking(insert).expect("entries");
+        let ask = |operator: &str, cursor: Option<String>| {
+            let filter = LookFilter {
+                operator: Some(operator.to_owned()),
+                cursor,
+                limit: 100,
+                ..LookFilter::default()
+            };
+            store
+                .read_blocking(|db| list(db, &filter, &MemberKeys::default()))
+                .expect("a page")
+        };
+        let found = ask("rare", None);
+        let ids: Vec<&str> = found.items.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!((ids, found.next), (vec!["e0000"], None));
+        let (mut ids, mut cursor): (Vec<String>, _) = (Vec::new(), None);
+        loop {
+            let page = ask("many", cursor);
+            ids.extend(page.items.into_iter().map(|one| one.id));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(ids.len(), 600, "looks alone, and each of them");
+        assert!(ids.is_sorted_by(|one, next| one > next), "{ids:?}");
+    }
+}

@@ -46,9 +46,15 @@ pub fn page(db: &mut Db, filter: &LookFilter, actions: &[&str]) -> Result<LooksF
     let limit = usize::try_from(filter.limit.clamp(1, LIMIT_MAX)).unwrap_or(1);
     let (mut rows, mut before) = (Vec::new(), filter.cursor.clone());
     for _ in 0..CHUNKS_MOST {
-        let ids = noted(db, filter, before.as_deref())?;
-        let is_last = i64::try_from(ids.len()).is_ok_and(|read| read < CHUNK);
-        before = ids.last().cloned().or(before);
+        let notes = noted(db, filter, before.as_deref())?;
+        let is_last = i64::try_from(notes.len()).is_ok_and(|read| read < CHUNK);
+        before = notes.last().map(|(id, _)| id.clone()).or(before);
+        let is_asked = |operator: &str| filter.operator.as_deref().is_none_or(|wanted| wanted == operator);
+        let ids: Vec<String> = notes
+            .into_iter()
+            .filter(|(_, operator)| is_asked(operator))
+            .map(|(id, _)| id)
+            .collect();
         rows.extend(entries(db, &ids, actions)?);
         if rows.len() > limit {
             rows.truncate(limit);
@@ -62,16 +68,14 @@ pub fn page(db: &mut Db, filter: &LookFilter, actions: &[&str]) -> Result<LooksF
     Ok(LooksFound { rows, next: before })
 }
 
-/// Ids of the entries of operators before this one, the newest first. They sort by time.
-fn noted(db: &mut Db, filter: &LookFilter, before: Option<&str>) -> Result<Vec<String>, Failure> {
+/// Ids of the entries of operators before this one, each with the operator, the newest first. They sort by time. All operators are read: no index
+/// leads to one of them, and a query for somebody who looked once would go through all notes there are.
+fn noted(db: &mut Db, filter: &LookFilter, before: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
     let mut query = operator_note::table
-        .select(operator_note::entry_id)
+        .select((operator_note::entry_id, operator_note::operator))
         .order(operator_note::entry_id.desc())
         .limit(CHUNK)
         .into_boxed();
-    if let Some(operator) = &filter.operator {
-        query = query.filter(operator_note::operator.eq(operator));
-    }
     if let Some(from_ms) = filter.from_ms {
         query = query.filter(operator_note::entry_id.ge(before_all_of(from_ms)));
     }

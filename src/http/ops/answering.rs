@@ -29,6 +29,7 @@ pub(super) async fn call(call: OpsCall, asked: &OpsRequest) -> Result<Bytes, Fai
 /// # Errors
 /// Those of the call; [`Fault::Internal`] for a call whose answer is none.
 pub(super) async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    use OpsCall::{Evidence, Live, Metrics, PacketFile, Ready, ScorecardPage, ServicePage};
     match call {
         OpsCall::Decisions => decisions::list(asked).await,
         OpsCall::Decision => decisions::one(asked).await,
@@ -88,16 +89,6 @@ pub(super) async fn json(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, 
         OpsCall::Holds => retention::holds(asked).await,
         OpsCall::HoldPlace => retention::place(asked).await,
         OpsCall::HoldRelease => retention::release(asked).await,
-        other => of_policies(other, asked).await,
-    }
-}
-
-/// An answer about versions of policies.
-///
-/// # Errors
-/// As [`json`].
-async fn of_policies(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Failure> {
-    match call {
         OpsCall::Policies => registries::policies(asked).await,
         OpsCall::PolicyActs => policy_acts::list(asked).await,
         OpsCall::Policy => policy_looks::one(asked).await,
@@ -112,6 +103,6 @@ async fn of_policies(call: OpsCall, asked: &OpsRequest) -> Result<JsonBody, Fail
         OpsCall::PolicyShadowStart => policy_acts::start_shadow(asked).await,
         OpsCall::PolicyShadowStop => policy_acts::stop_shadow(asked).await,
         // Health has handlers of its own, since it looks at no token; packets and pages are no JSON.
-        _ => Err(Fault::Internal.into()),
+        Live | Ready | Metrics | PacketFile | Evidence | ServicePage | ScorecardPage => Err(Fault::Internal.into()),
     }
 }

@@ -4,6 +4,7 @@ use super::decisions::view;
 use super::pages;
 use super::request::{JsonBody, OpsRequest, PAGE};
 use crate::audit::Object;
+use crate::clock::parse_rfc3339_ms;
 use crate::consent::WithdrawnBy;
 use crate::error::{Failure, Fault};
 use crate::exchange::acts::{ActResult, ExchangeAct, act, replay_parked};
@@ -220,6 +221,8 @@ const REPLAYED_MOST: usize = 100;
 #[serde(deny_unknown_fields)]
 struct ManyGoOn {
     ids: Vec<String>,
+    /// When the list was read from which they were chosen; now when it is left out.
+    seen_at: Option<String>,
     reason: String,
 }
 
@@ -227,7 +230,7 @@ struct ManyGoOn {
 #[derive(Serialize)]
 struct OneOfMany {
     id: String,
-    /// `replayed`, `not_parked` for one that has gone on or ended meanwhile, or `refused`.
+    /// `replayed`, `left_alone` for one that has gone on or ended meanwhile or was parked again, or `refused`.
     outcome: &'static str,
     /// Code of the fault for which it was refused.
     fault: Option<&'static str>,
@@ -237,7 +240,7 @@ struct OneOfMany {
 #[derive(Serialize)]
 struct ManyGone {
     replayed: usize,
-    not_parked: usize,
+    left_alone: usize,
     refused: usize,
     items: Vec<OneOfMany>,
 }
@@ -252,6 +255,14 @@ pub(super) async fn replay_many(asked: &OpsRequest) -> Result<JsonBody, Failure>
         let remedy = format!("Give the ids of 1 to {REPLAYED_MOST} exchanges.");
         return Err(Failure::new(Fault::ParameterInvalid).at("ids").remedy(remedy));
     }
+    let seen_ms = match wanted.seen_at.as_deref().map(parse_rfc3339_ms) {
+        None => asked.app.ctx.clock.now_ms(),
+        Some(Some(seen_ms)) => seen_ms,
+        Some(None) => {
+            let remedy = "Give the RFC 3339 instant at which the list of them was read.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("seen_at").remedy(remedy));
+        }
+    };
     let by = WithdrawnBy::new(
         asked.operator.name.clone(),
         asked.role.name(),
@@ -261,11 +272,11 @@ pub(super) async fn replay_many(asked: &OpsRequest) -> Result<JsonBody, Failure>
     let mut items = Vec::with_capacity(wanted.ids.len());
     for id in wanted.ids {
         let (ctx, own, by) = (asked.app.ctx.clone(), id.clone(), by.clone());
-        let work = asked.held(move |db| replay_parked(db, &ctx, &own, &by));
+        let work = asked.held(move |db| replay_parked(db, &ctx, &own, seen_ms, &by));
         let (outcome, fault) = match asked.app.ctx.store.write(work).await {
             Ok(Some(ActResult::Done { .. })) => ("replayed", None),
             Ok(Some(ActResult::NotAllowed)) => ("refused", Some(Fault::ExchangeMoveRefused.code())),
-            Ok(None) => ("not_parked", None),
+            Ok(None) => ("left_alone", None),
             // Nobody acts under a token that was revoked meanwhile.
             Err(failure) if failure.fault() == Fault::TokenInvalid => return Err(failure),
             Err(failure) => ("refused", Some(failure.fault().code())),
@@ -275,7 +286,7 @@ pub(super) async fn replay_many(asked: &OpsRequest) -> Result<JsonBody, Failure>
     let count = |outcome: &str| items.iter().filter(|one| one.outcome == outcome).count();
     JsonBody::of(&ManyGone {
         replayed: count("replayed"),
-        not_parked: count("not_parked"),
+        left_alone: count("left_alone"),
         refused: count("refused"),
         items,
     })

@@ -290,8 +290,8 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             "/ops/v1/exchanges/replay",
             ExchangesReplay,
             OPERATOR,
-            "ids (at most 100), reason,",
-            "Replays those of these exchanges that are parked; tells what became of each (202)",
+            "ids (at most 100), reason; if needed seen_at,",
+            "Replays those of these exchanges that are parked, and were when the list of them was read (`seen_at`); tells what became of each (202)",
         ),
         list(
             "/ops/v1/reconciliation",

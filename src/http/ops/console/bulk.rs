@@ -5,6 +5,7 @@ use super::parts::{
     self, Answered, cell, count, form_token, given, items, line, link, reason, runbook, shown, since, table, text,
     words,
 };
+use crate::clock::rfc3339_ms;
 use crate::error::{Failure, Fault};
 use crate::http::ops::table::OpsCall;
 use maud::{Markup, html};
@@ -39,6 +40,7 @@ pub(super) async fn preview(desk: &Desk) -> Result<Answered, Failure> {
     pairs.extend(
         [("state", "parked"), ("direction", "outbound")].map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
+    let seen_at = rfc3339_ms(desk.now_ms());
     let list = desk.ask(OpsCall::Exchanges, DeskAsk::with(&pairs)).await?;
     let found = items(&list);
     let mut rules = BTreeMap::new();
@@ -55,7 +57,7 @@ pub(super) async fn preview(desk: &Desk) -> Result<Answered, Failure> {
             (summed(found))
             (by_reason(found, &rules))
             (listed(desk, found))
-            @if desk.may(OpsCall::ExchangesReplay) { (replay_form(desk, &ids)) }
+            @if desk.may(OpsCall::ExchangesReplay) { (replay_form(desk, &ids, &seen_at)) }
         }
         (form(&partner, &fault))
     };
@@ -135,17 +137,19 @@ fn listed(desk: &Desk, found: &[Value]) -> Markup {
     }
 }
 
-/// The form names exactly the exchanges that the page shows, so that none is replayed that nobody has seen.
-fn replay_form(desk: &Desk, ids: &[&str]) -> Markup {
+/// The form names exactly the exchanges that the page shows, and when they stood so: none is replayed that nobody has seen, and none that was
+/// parked again since, perhaps for another reason.
+fn replay_form(desk: &Desk, ids: &[&str], seen_at: &str) -> Markup {
     html! {
         form.act action="/console/parked/replay" method="post" aria-label="Replay these exchanges" {
             h2 { "Replay these " (ids.len()) }
             p {
                 "Each goes on as if it were replayed on its own page. Nothing that was answered is asked twice. "
-                "One that has gone on meanwhile is left alone."
+                "One that has gone on meanwhile, or was parked again, is left alone."
             }
             (form_token(desk))
             input type="hidden" name="ids" value=(ids.join(" "));
+            input type="hidden" name="seen_at" value=(seen_at);
             (reason("reason-of-many"))
             p { button type="submit" { "Replay these " (ids.len()) } }
         }
@@ -155,7 +159,7 @@ fn replay_form(desk: &Desk, ids: &[&str]) -> Markup {
 /// `POST /console/parked/replay`.
 pub(super) async fn replay(desk: &Desk) -> Result<Answered, Failure> {
     let ids: Vec<&str> = desk.field("ids").split_ascii_whitespace().collect();
-    let body = json!({ "ids": ids, "reason": desk.field("reason") });
+    let body = json!({ "ids": ids, "seen_at": desk.field("seen_at"), "reason": desk.field("reason") });
     let done = desk.ask(OpsCall::ExchangesReplay, DeskAsk::act("", &body)).await?;
     let row = |one: &Value| {
         vec![
@@ -167,7 +171,7 @@ pub(super) async fn replay(desk: &Desk) -> Result<Answered, Failure> {
     let rows: Vec<Vec<Markup>> = items(&done).iter().map(row).collect();
     let body = html! {
         h1 { "Replayed" }
-        (parts::facts(&done, &["replayed", "not_parked", "refused"]))
+        (parts::facts(&done, &["replayed", "left_alone", "refused"]))
         (table(&["Exchange", "Outcome", "Fault"], &rows, "None."))
         p { a href="/console/parked" { "What is parked now" } }
     };
