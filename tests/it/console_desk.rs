@@ -1,13 +1,13 @@
-//! The pages of the console for policies, evidence, cases, looks, the service and many replays at once: for the roles of the table of routes, by
+//! The pages of the console for policies, evidence, cases, looks and the service: for the roles of the table of routes, by
 //! the use cases of the commands, and without a value of a person.
 
 use crate::ledger::store::SOON;
 use crate::operations::Scene;
-use crate::support::console::{Person, assert_refused};
+use crate::support::console::{Person, assert_refused, hidden};
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
 use causeway::http::ops::console::{CONSOLE_ROUTES, ConsolePage};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const ALL: &[&str] = &["support", "operator", "reviewer", "auditor", "admin"];
@@ -144,6 +144,8 @@ async fn a_version_is_compared_tried_beside_and_put_in_force_by_two_people() {
         .await
         .assert_status(303);
     assert_eq!(state(&payer, "balanced"), "idle");
+    let again = [("act", "stop"), ("reason", WHY)];
+    assert_refused(&ana.act(&act, &again).await, Fault::PolicyUnknown);
 
     for (fields, fault) in [
         ([("act", "king"), ("reason", WHY)], Fault::ParameterInvalid),
@@ -171,9 +173,15 @@ async fn a_version_is_compared_tried_beside_and_put_in_force_by_two_people() {
     assert_eq!(state(&payer, "balanced"), "active");
     assert_refused(&bo.act(&second, &approve).await, Fault::ActivationUnknown);
 
-    let back = [("act", "rollback"), ("reason", WHY)];
-    let done = bo.act("/console/policies/matching/act", &back).await;
-    done.assert_status(303);
+    // Who looked before bo approved has not seen what a way back would undo now.
+    let path = "/console/policies/matching/act";
+    let before = hidden(&listed, "seen");
+    let back = [("act", "rollback"), ("seen", before.as_str()), ("reason", WHY)];
+    assert_refused(&ana.act(path, &back).await, Fault::ActivationUnknown);
+    assert_eq!(state(&payer, "balanced"), "active");
+    let now = hidden(&bo.follow("/console/policies?kind=matching").await.text(), "seen");
+    let back = [("act", "rollback"), ("seen", now.as_str()), ("reason", WHY)];
+    bo.act(path, &back).await.assert_status(303);
     assert_eq!(state(&payer, "safe"), "active");
     let noted = format!(
         "ledger_entry e JOIN operator_note n ON n.entry_id = e.id WHERE e.action LIKE 'policy.%' AND n.operator = 'ana' AND n.reason = '{WHY}'"
@@ -337,125 +345,6 @@ async fn an_auditor_sees_who_looked_at_what_and_no_member() {
         }
     }
     assert!(ids.len() > 101 && ids.is_sorted_by(|one, next| one > next), "{ids:?}");
-}
-
-/// Starts an exchange of ours about this member, and pauses it.
-#[track_caller]
-fn paused(payer: &TestPayer, member: u64) -> String {
-    let wish = json!({
-        "partner": "new-payer", "member": format!("Patient/{}", payer.member(member).patient_id), "other_member_number": format!("THEIRS-{member}"),
-        "opt_in_by": "desk-4", "opt_in_at": "2026-01-02", "opt_in_how": "portal",
-    });
-    std::fs::write(payer.home().join("wish.json"), wish.to_string()).expect("a file");
-    let started = payer.json_command(&["exchange", "start", "wish.json"]);
-    let id = started["id"].as_str().expect("an id").to_owned();
-    payer.json_command(&["exchange", "pause", &id, "--reason", "a test"]);
-    id
-}
-
-#[tokio::test]
-async fn many_are_replayed_after_a_preview_and_only_those_that_it_showed() {
-    let (mut payer, _) = TestPayer::prepare(4);
-    let ids = [0, 1, 2].map(|member| paused(&payer, member));
-    payer.serve();
-    let mut person = Person::signed_in(&payer, "operator", "ana").await;
-    let parked = person.follow("/console/parked").await.text();
-    assert!(parked.contains("action=\"/console/parked/preview\""), "{parked}");
-    let preview = person
-        .follow("/console/parked/preview?partner=new-payer&fault=")
-        .await
-        .text();
-    for part in ["3 exchanges", "EX-017", "Is it safe?", "Replay these 3"] {
-        assert!(preview.contains(part), "{part}: {preview}");
-    }
-    assert!(ids.iter().all(|id| preview.contains(id.as_str())), "{preview}");
-    let other = person.follow("/console/parked/preview?fault=PA-003").await.text();
-    assert!(
-        other.contains("0 exchanges") && !other.contains("Replay these"),
-        "{other}"
-    );
-    assert_refused(
-        &person.follow("/console/parked/preview?state=all").await,
-        Fault::ParameterUnknown,
-    );
-    assert_eq!(
-        payer.count("exchange WHERE parked_at_ms IS NOT NULL"),
-        3,
-        "nothing is changed yet"
-    );
-
-    let path = "/console/parked/replay";
-    for fields in [
-        [("ids", ""), ("reason", WHY)],
-        [("ids", "<b>"), ("reason", WHY)],
-        [("ids", ids[0].as_str()), ("reason", " ")],
-    ] {
-        assert_refused(&person.act(path, &fields).await, Fault::ParameterInvalid);
-    }
-    // One has ended meanwhile: it is left alone, and no new one is run in its place.
-    payer.json_command(&["exchange", "cancel", &ids[1], "--reason", "a test"]);
-    let exchanges = payer.count("exchange");
-    let chosen = format!("{} {}", ids[0], ids[1]);
-    let done = person.act(path, &[("ids", &chosen), ("reason", WHY)]).await;
-    done.assert_status(200);
-    let text = done.text();
-    for outcome in ["replayed", "not parked"] {
-        assert!(
-            text.contains(&format!("data-of=\"Outcome\">{outcome}<")),
-            "{outcome}: {text}"
-        );
-    }
-    assert_eq!(payer.count("exchange"), exchanges);
-    let untouched = format!("exchange WHERE id = '{}' AND parked_at_ms IS NOT NULL", ids[2]);
-    assert_eq!(payer.count(&untouched), 1, "what nobody chose stays parked");
-    let noted = format!("operator_note n WHERE n.operator = 'ana' AND n.reason = '{WHY}'");
-    assert_eq!(payer.count(&noted), 1, "the one that was replayed");
-}
-
-#[tokio::test]
-async fn many_jobs_are_replayed_after_a_preview_by_kind() {
-    let (payer, _) = TestPayer::start(1);
-    let id = |number: i64| format!("01890000-0000-7000-8000-{number:012}");
-    for (number, kind) in [(1, "of-a-test"), (2, "of-a-test"), (3, "of-another")] {
-        payer.execute(&format!(
-            "INSERT INTO job (id, kind, live_key, payload, state, priority, due_ms, lease_epoch, claims, attempts, last_class, parked_at_ms, \
-             created_ms, updated_ms) VALUES ('{}', '{kind}', 'x{number}', '', 'parked', 1, 1, 0, 3, 3, 'no-such-class', 1, 1, 1)",
-            id(number)
-        ));
-    }
-    let mut person = Person::signed_in(&payer, "operator", "ana").await;
-    assert!(
-        person
-            .follow("/console/parked")
-            .await
-            .text()
-            .contains("Replay many jobs")
-    );
-    let preview = person.follow("/console/parked/jobs?kind=of-a-test").await.text();
-    for part in ["2 of 2 parked jobs", "Replay these 2 jobs"] {
-        assert!(preview.contains(part), "{part}: {preview}");
-    }
-    let has = |number: i64| preview.contains(&id(number));
-    assert!(has(1) && has(2) && !has(3), "{preview}");
-    let path = "/console/parked/jobs";
-    assert_refused(
-        &person.follow("/console/parked/jobs?state=all").await,
-        Fault::ParameterUnknown,
-    );
-    for fields in [[("ids", " "), ("reason", WHY)], [("ids", "x"), ("reason", "")]] {
-        assert_refused(&person.act(path, &fields).await, Fault::ParameterInvalid);
-    }
-    let chosen = format!("{} {} {}", id(1), id(2), id(9));
-    let done = person.act(path, &[("ids", &chosen), ("reason", WHY)]).await;
-    done.assert_status(200);
-    let text = done.text();
-    assert_eq!(text.matches("data-of=\"Outcome\">replayed<").count(), 2, "{text}");
-    assert_eq!(text.matches("data-of=\"Outcome\">not parked<").count(), 1, "{text}");
-    assert_eq!(payer.count("ledger_entry WHERE action = 'job.replayed'"), 2);
-    assert_eq!(
-        payer.count(&format!("job WHERE id = '{}' AND state = 'parked'", id(3))),
-        1
-    );
 }
 
 #[tokio::test]

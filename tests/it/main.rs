@@ -37,6 +37,7 @@ mod configuration;
 mod conformance;
 mod console;
 mod console_desk;
+mod console_many;
 mod console_pages;
 mod console_tls;
 mod contract;

@@ -103,7 +103,7 @@ fn disputes(desk: &Desk, links: &[Value]) -> Markup {
     html! {
         @if desk.may(OpsCall::LinkDispute) {
             @for one in confirmed.take(FORMS) {
-                h2 { "Link of " (text(one, "source")) }
+                h2 { "Link " code { (text(one, "id")) } " of " (text(one, "source")) }
                 (parts::act(desk, (path(text(one, "id")).as_str(), text(one, "id")), DISPUTE, &[]))
             }
         }

@@ -36,7 +36,7 @@ pub(super) async fn list(desk: &Desk) -> Result<Answered, Failure> {
             h2 id="acts" { "Who put what in force" }
             (acted(items(&acts)))
         }
-        @if PolicyKind::parse(kind).is_some() && desk.may(OpsCall::PolicyRollback) { (policy_acts::roll_back(desk, kind)) }
+        @if PolicyKind::parse(kind).is_some() && desk.may(OpsCall::PolicyRollback) { (policy_acts::roll_back(desk, kind, items(&acts))) }
         p { "To add a version, use " code { "causeway policy import" } " on the host." }
     };
     Ok(shown("Policies", body))
@@ -112,13 +112,12 @@ pub(super) async fn one(desk: &Desk) -> Result<Answered, Failure> {
         other => Some(other?),
     };
     let listed = items(&all).iter().find(|one| text(one, "id") == id);
+    let report = listed.map(|one| &one["shadow"]).filter(|report| !report.is_null());
     let body = html! {
         h1 { "Version " span.id { (text(&version, "name")) } }
         p.lead { (mark(text(&version, "state"))) ", " (kind) }
         (parts::facts(&version, &["id", "version", "point", "since", "partners", "added_at"]))
-        @if let Some(listed) = listed {
-            @if !listed["shadow"].is_null() { (shadowed(&listed["shadow"])) }
-        }
+        @if let Some(report) = report { (shadowed(report)) }
         (difference(id, differs.as_ref(), items(&all)))
         (body_text(text(&version, "text")))
         @if desk.may(OpsCall::PolicyCompare) {
