@@ -87,10 +87,6 @@ class Prometheus:
             return False
         return len(result) > 0
 
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=20)
-
 
 def until(holds, within, what):
     """Waits until this holds, at most so many seconds; says how long it took."""
@@ -108,7 +104,7 @@ def expect(prometheus, wanted, meanwhile, within):
         assert found is None or found <= wanted | meanwhile, f"other alerts fire too: {sorted(found - wanted - meanwhile)}"
         return found == wanted
 
-    took = until(holds, within, f"{sorted(wanted) or 'no alert'} fires; now it is {prometheus.firing()}")
+    took = until(holds, within, f"exactly these alerts fire: {sorted(wanted) or 'none'}")
     print(f"  {', '.join(sorted(wanted)) or 'all clear'} after {took:.1f} s")
 
 
@@ -159,6 +155,18 @@ def no_scrape(prometheus, new):
     expect(prometheus, set(), {MISSING}, 15)
 
 
+def end(processes):
+    """Ends all of them. One that does not end in time is killed, and keeps no other one alive."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("causeway", "keys", "work"):
@@ -191,9 +199,7 @@ def main():
         no_scrape(prometheus, new)
         print(f"both incidents raised their alert, and no other, and cleared: {time.monotonic() - began:.0f} s")
     finally:
-        for each in (prometheus, new, old):
-            if each is not None:
-                each.stop()
+        end([process for process in (prometheus and prometheus.process, new.server, old.server) if process is not None])
 
 
 main()

@@ -23,7 +23,7 @@ const CANARIES = [
     { id: 'canary-1', family: 'Quillonbrack', given: 'Odalys', birthDate: '1951-07-23', number: 'CANARY770431', phone: '518-555-0142', street: '17 Canary Row' },
     { id: 'canary-2', family: 'Threnwickel', given: 'Bastienne', birthDate: '1962-02-19', number: 'CANARY880542', phone: '518-555-0177', street: '4 Finch Lane' },
 ];
-const SECRETS = CANARIES.flatMap(one => [one.family, one.birthDate, one.number]);
+const SECRETS = CANARIES.flatMap(one => [one.family, one.given, one.birthDate, one.number, one.phone, one.street]);
 const problems = [];
 const check = (holds, what) => { if (!holds) problems.push(what); };
 const cut = said => said.replace(/\s+/g, ' ').slice(0, 160);
@@ -216,10 +216,10 @@ async function selfTest(browser) {
     const before = problems.length;
     const walker = new Walker();
     Object.assign(walker, { role: 'nobody', page: await browser.newPage() });
-    await walker.page.setContent(`<p style="color:#ccc;background:#fff">${CANARIES[0].family}</p><input><img src="data:,">`);
+    await walker.page.setContent(`<p style="color:#ccc;background:#fff">${SECRETS.join(' ')}</p><input><img src="data:,">`);
     await walker.looked('self-test', 200);
     const said = problems.splice(before).join('\n');
-    for (const wanted of [`shows ${CANARIES[0].family}`, 'color-contrast', 'label', 'image-alt', 'not one h1']) {
+    for (const wanted of [...SECRETS.map(secret => `shows ${secret}`), 'color-contrast', 'label', 'image-alt', 'not one h1']) {
         check(said.includes(wanted), `the walk does not see ${wanted}`);
     }
     await walker.page.close();
@@ -309,9 +309,11 @@ async function walk(browser) {
         if (role === 'auditor') await fetched(walker, ids);
         if (role !== 'auditor') await walker.context.close();
     }
-    // The one look at values is an entry with its reason.
+    // The one look at values is an entry with its reason. That at links is about a Patient, and not about a review.
     await auditor.page.goto(`${auditor.origin}/console/looks?operator=walk-reviewer`);
-    check((await auditor.page.content()).includes(WHY), 'the look at the values is no entry');
+    const about = auditor.page.locator('td[data-of="About"]').filter({ hasText: /^Review$/ });
+    const looks = await auditor.page.locator('tbody tr').filter({ has: about }).allInnerTexts();
+    check(looks.some(look => look.includes(WHY)), `the look at the values is no entry: ${cut(looks.join(' | '))}`);
 }
 
 if (options.prepare) {
