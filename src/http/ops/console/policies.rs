@@ -86,7 +86,10 @@ fn acted(acts: &[Value]) -> Markup {
             cell(act, "effective_at"),
         ]
     };
-    let rows: Vec<Vec<Markup>> = acts.iter().rev().take(ACTS).map(row).collect();
+    // They come kind by kind.
+    let mut newest: Vec<&Value> = acts.iter().collect();
+    newest.sort_by(|one, other| text(other, "asked_at").cmp(text(one, "asked_at")));
+    let rows: Vec<Vec<Markup>> = newest.into_iter().take(ACTS).map(row).collect();
     let heads = ["Act", "Kind", "Version", "For", "State", "Asked", "From"];
     html! {
         (table(&heads, &rows, "Nobody has put another version in force."))
