@@ -19,7 +19,7 @@ async fn each_new_page_is_for_the_roles_of_its_routes() {
     let scene = Scene::start().await;
     let balanced = version(&scene.payer, "balanced");
     let of_version = format!("/console/policies/{balanced}");
-    let pages: [(&str, &[&str]); 10] = [
+    let pages: [(&str, &[&str]); 14] = [
         ("/console/policies", &["admin"]),
         (&of_version, &["admin"]),
         ("/console/policies/compare", ALL),
@@ -29,7 +29,11 @@ async fn each_new_page_is_for_the_roles_of_its_routes() {
         ("/console/looks", &["auditor"]),
         ("/console/service", &["support", "operator", "auditor"]),
         ("/console/scorecards/new-payer", &["support", "operator", "auditor"]),
+        ("/console/service/page", &["support", "operator", "auditor"]),
         ("/console/parked/preview", &["support", "operator", "auditor"]),
+        ("/console/parked/jobs", &["operator"]),
+        ("/console/bulk", &["operator"]),
+        ("/console/links", ALL),
     ];
     let number = scene.payer.member(0).member_number;
     for role in ALL {

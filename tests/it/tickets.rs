@@ -260,6 +260,9 @@ async fn ticket_5_the_partner_has_another_person() {
     assert_eq!((live(&desk.patient), live(&other)), (1, 1));
 
     let links = told(payer, &["link", "list", "--member", "-"], &desk.number());
+    let reference = format!("Patient/{}", desk.patient);
+    let again = payer.json_command(&["link", "list", "--member", &reference]);
+    assert_eq!(again, links, "the same member, named by the reference");
     let links = links.as_array().expect("a list").iter();
     let mut of_partner = links.filter(|one| one["source"] == "new-payer" && one["state"] == "confirmed");
     let link = of_partner.next().expect("a link")["id"]
