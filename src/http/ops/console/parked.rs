@@ -9,6 +9,9 @@ use crate::percent::encode_all;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+/// Jobs with forms on one page; there may be a thousand in the list.
+const FORMS: usize = 100;
+
 /// `GET /console/parked`.
 pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
     let jobs = parked_jobs(desk).await?;
@@ -36,8 +39,8 @@ pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
         section aria-labelledby="jobs" {
             h2 id="jobs" { "Background jobs" }
             @if items(&jobs).is_empty() { p { "No job is parked." } }
-            @for job in items(&jobs) { (one_job(desk, job)) }
-            @if !jobs["next"].is_null() { p { a href="/console/jobs?state=parked" { "More jobs are parked" } } }
+            @for job in items(&jobs).iter().take(FORMS) { (one_job(desk, job)) }
+            @if !jobs["next"].is_null() || items(&jobs).len() > FORMS { p { a href="/console/jobs?state=parked" { "More jobs are parked" } } }
             @if items(&jobs).len() > 1 && desk.may(OpsCall::JobReplay) { (many_jobs::form("")) }
         }
     };
