@@ -126,12 +126,13 @@ def hurry(payer):
 
 
 def partner_dead(prometheus, old, new, exchanges):
-    until(lambda: health(new) >= 1, 40, "the circuit of the partner opens")
-
-    def opened_twice():
+    def opened(times):
+        if health(new) >= times:
+            return True
         hurry(new)
-        return health(new) >= 2
-    until(opened_twice, 20, "the circuit opens again")
+        return False
+    until(lambda: opened(1), 40, "the circuit of the partner opens")
+    until(lambda: opened(2), 20, "the circuit opens again")
     expect(prometheus, {FAILING}, set(), 50)
     old.serve()
 
