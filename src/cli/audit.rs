@@ -2,6 +2,7 @@
 
 use super::asker::CommandAsker;
 use super::audit_keys::{kept_checkpoint, log_key, witness_key};
+use super::audit_looks::{self, AuditLooksArgs};
 use super::audit_packet::{self, AuditPacketArgs};
 use super::audit_prove;
 use super::look::LookArgs;
@@ -109,6 +110,8 @@ pub enum AuditCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// List who looked at what, the newest first; names no member
+    Looks(AuditLooksArgs),
     /// Print the last signed checkpoint, with the lines of the witnesses that have confirmed it
     Checkpoint {
         /// The last one that a witness has confirmed instead
@@ -238,6 +241,7 @@ pub fn on_store(
             Ok(show(&verdict, (Some(waiting.len()), shares.as_ref()), out))
         }
         AuditCommand::Packet(args) => audit_packet::run(args, ctx, cwd, asker, out),
+        AuditCommand::Looks(args) => audit_looks::run(args, ctx, asker, out),
         AuditCommand::Prove { entry } => {
             let proof = ctx.store.read_blocking(|db| audit_prove::prove(db, &log, entry))?;
             asker.show(ctx, "ledger", None)?;

@@ -98,7 +98,7 @@ pub struct ListArgs {
     /// Only exchanges with this correlation id, or with this request id of the partner
     #[arg(long)]
     pub correlation: Option<String>,
-    /// Only exchanges about this member: `Patient/ID` or an id
+    /// Only exchanges about this member: `Patient/ID`, an id, or - for a member number on standard input
     #[arg(long)]
     pub member: Option<String>,
     /// Only exchanges that we began (outbound), or that other payers began (inbound)

@@ -36,7 +36,7 @@ pub struct LinkArgs {
 pub enum LinkCommand {
     /// List links, without the numbers themselves
     List {
-        /// Only links to this Patient
+        /// Only links to this member: `Patient/ID`, an id, or - for a member number on standard input
         #[arg(long)]
         member: Option<String>,
         /// Only links from this partner's numbers
@@ -114,8 +114,9 @@ fn perform(command: &LinkCommand, ctx: &Context, asker: &CommandAsker, out: &mut
             state,
             look,
         } => {
+            let asked = asker.asked(member.as_deref(), None)?;
             let filter = LinkFilter {
-                member: member.clone(),
+                member: ctx.store.read_blocking(|db| asked.patient(db, &ctx.payer))?,
                 partner: partner.clone(),
                 state: state.clone(),
                 cursor: None,

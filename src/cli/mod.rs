@@ -7,6 +7,7 @@ pub mod asker;
 pub mod audit;
 mod audit_erase;
 mod audit_keys;
+mod audit_looks;
 mod audit_new_log;
 mod audit_packet;
 mod audit_prove;

@@ -75,6 +75,14 @@ pub fn member_of(command: &Command) -> Option<&str> {
         Command::Grant(args) => args.member(),
         Command::Records(args) => args.member(),
         Command::Retention(args) => args.member(),
+        Command::Exchange(args) => match &args.command {
+            ExchangeCommand::List(list) => list.member.as_deref(),
+            _ => None,
+        },
+        Command::Link(args) => match &args.command {
+            LinkCommand::List { member, .. } => member.as_deref(),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -4,28 +4,16 @@ use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity::{Field, Level, RuleRow};
-use crate::ops::policies::{self, PolicyActItem, PolicyItem};
-use crate::ops::policy_kinds::{KINDS, lines_of};
+use crate::ops::policies::{self, PolicyActItem};
+use crate::ops::policy_kinds::KINDS;
 use crate::ops::policy_replay::{CompareItem, FollowItem, ReplayItem};
 use crate::policy::{self, Activated, PolicyKind, ShadowReport, Version};
 use crate::terminal::Out;
-use serde::Serialize;
 use serde_json::{Value, json};
-
-/// A version with its text.
-#[derive(Serialize)]
-struct WithText {
-    #[serde(flatten)]
-    item: PolicyItem,
-    text: String,
-}
 
 pub(super) fn show(version: &Version, out: &mut Out) {
     if out.json {
-        out.value(&WithText {
-            item: policies::item(version),
-            text: version.body.clone(),
-        });
+        out.value(&policies::with_text(version));
     } else {
         out.note(&format!(
             "{}  {}  {}  {}",
@@ -112,14 +100,9 @@ pub(super) fn rules(rows: &[RuleRow], out: &mut Out) {
 }
 
 pub(super) fn difference(from: &Version, to: &Version, out: &mut Out) {
-    let points = [from, to].map(|version| version.rules.as_ref().map(|rules| rules.point));
-    let text = |version: &Version| match &version.rules {
-        Some(rules) if points[0] != points[1] => version.body.clone() + &rules.needs(),
-        _ => version.body.clone(),
-    };
-    let changes = policy::difference(lines_of(to.kind), &text(from), &text(to));
+    let found = policies::difference(from, to);
     if out.json {
-        out.value(&json!({ "from": from.id, "to": to.id, "changes": changes }));
+        out.value(&found);
         return;
     }
     out.note(&format!(
@@ -130,7 +113,8 @@ pub(super) fn difference(from: &Version, to: &Version, out: &mut Out) {
         to.name
     ));
     let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
-    let rows: Vec<Vec<String>> = changes
+    let rows: Vec<Vec<String>> = found
+        .changes
         .iter()
         .map(|change| vec![change.key.clone(), side(&change.from), side(&change.to)])
         .collect();

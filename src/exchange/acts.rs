@@ -95,6 +95,27 @@ pub fn act(db: &mut Db, ctx: &Context, id: &str, act: ExchangeAct, by: &Withdraw
     }
 }
 
+/// Replays an exchange as [`act`] does, in the caller's transaction, if it is parked, and has been since `seen_ms` (UTC milliseconds); `None` for
+/// any other one. Of many that somebody chose from a list, none may so be asked for a second time, or go on from what nobody has looked at.
+///
+/// # Errors
+/// As [`act`].
+pub fn replay_parked(
+    db: &mut Db,
+    ctx: &Context,
+    id: &str,
+    seen_ms: i64,
+    by: &WithdrawnBy,
+) -> Result<Option<ActResult>, Failure> {
+    let Some(exchange) = LoadedExchange::hold(db, id)? else {
+        return Err(not_ours(db, id)?);
+    };
+    if exchange.row.parked_at_ms.is_none_or(|at_ms| at_ms > seen_ms) {
+        return Ok(None);
+    }
+    act(db, ctx, id, ExchangeAct::Replay, by).map(Some)
+}
+
 /// Revokes an opt-in and ends all live exchanges under it, in the caller's transaction. Revoking it again changes nothing. Returns how many
 /// exchanges ended.
 ///

@@ -53,7 +53,11 @@ pub fn list(db: &mut Db, filter: &LedgerFilter, keys: &MemberKeys) -> Result<Ops
     page(rows, filter.limit, |row| row.id.clone(), |row| item(row, &opener))
 }
 
-fn item(row: LedgerEntry, opener: &ValueOpener) -> Result<LedgerItem, Failure> {
+/// An entry as it is shown.
+///
+/// # Errors
+/// As [`list`].
+pub(super) fn item(row: LedgerEntry, opener: &ValueOpener) -> Result<LedgerItem, Failure> {
     let note = row
         .reason
         .map(|reason| opener.note(&row.id, reason, row.sealed.as_deref()))

@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod linkage;
 pub mod links;
+pub mod looks;
 pub mod month;
 pub mod operator_tokens;
 pub mod opt_ins;

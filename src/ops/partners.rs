@@ -29,6 +29,10 @@ pub struct PartnerItem {
     pub version: i64,
     /// Until when its matches are turned away by the guessing guard.
     pub match_locked_until: Option<String>,
+    /// URI name of its client certificate.
+    pub certificate_uri: Option<String>,
+    /// Whom to call there.
+    pub contacts: Option<PartnerContacts>,
 }
 
 /// All partners; whose matching is locked is so at `now_ms`.
@@ -40,6 +44,8 @@ pub fn list(db: &mut Db, now_ms: i64) -> Result<Vec<PartnerItem>, Failure> {
     let locked = |id: &str| locks.iter().find(|(locked, _)| locked == id);
     let item = |row: PartnerRow| PartnerItem {
         match_locked_until: locked(&row.id).map(|(_, until_ms)| rfc3339_ms(*until_ms)),
+        contacts: row.contacts.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        certificate_uri: row.certificate_uri,
         id: row.id,
         name: row.name,
         npi: row.npi,

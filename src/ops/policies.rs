@@ -1,10 +1,10 @@
 //! The versions of policies as items, the acts on them, and the report of a shadow run.
 
-use super::policy_kinds::KINDS;
+use super::policy_kinds::{KINDS, lines_of};
 use crate::clock::rfc3339_ms;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::policy::{self, Activated, PolicyKind, ShadowReport, Version, VersionState};
+use crate::policy::{self, Activated, KeyChange, PolicyKind, ShadowReport, Version, VersionState};
 use crate::store::Db;
 use crate::store::activations::{self, ActivationRow, EVERYONE, deciding};
 use crate::store::policies::{PairRow, pairs};
@@ -34,6 +34,33 @@ pub struct PolicyItem {
     /// What it has shown as a shadow, where it runs as one and that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowReportItem>,
+}
+
+/// A version with its text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PolicyTextItem {
+    /// The version.
+    #[serde(flatten)]
+    pub item: PolicyItem,
+    /// Its text.
+    pub text: String,
+}
+
+/// What differs between two versions.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PolicyDiffItem {
+    /// Id of the first.
+    pub from: String,
+    /// Id of the second.
+    pub to: String,
+    /// The keys whose numbers differ.
+    pub changes: Vec<KeyChange>,
+    /// What both rule.
+    pub kind: &'static str,
+    /// Name of the first.
+    pub from_name: String,
+    /// Name of the second.
+    pub to_name: String,
 }
 
 /// What a shadow run has shown.
@@ -142,6 +169,31 @@ pub fn item(version: &Version) -> PolicyItem {
         partners: version.partners.clone(),
         added_at: version.added_ms.map(rfc3339_ms),
         shadow: None,
+    }
+}
+
+/// One version with its text.
+pub fn with_text(version: &Version) -> PolicyTextItem {
+    PolicyTextItem {
+        item: item(version),
+        text: version.body.clone(),
+    }
+}
+
+/// What differs between two versions of one kind. Where two matching policies have another operating point, what each point needs counts too.
+pub fn difference(from: &Version, to: &Version) -> PolicyDiffItem {
+    let points = [from, to].map(|version| version.rules.as_ref().map(|rules| rules.point));
+    let text = |version: &Version| match &version.rules {
+        Some(rules) if points[0] != points[1] => version.body.clone() + &rules.needs(),
+        _ => version.body.clone(),
+    };
+    PolicyDiffItem {
+        from: from.id.clone(),
+        to: to.id.clone(),
+        changes: policy::difference(lines_of(to.kind), &text(from), &text(to)),
+        kind: to.kind.code(),
+        from_name: from.name.clone(),
+        to_name: to.name.clone(),
     }
 }
 

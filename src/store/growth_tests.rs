@@ -93,6 +93,37 @@ fn what_is_looked_for_again_and_again_does_not_read_exchanges_of_years_ago() {
 }
 
 #[test]
+fn the_list_of_parked_exchanges_goes_by_those_that_are_parked() {
+    let filter = exchanges::ExchangeFilter {
+        state: Some("parked".to_owned()),
+        limit: 100,
+        ..exchanges::ExchangeFilter::default()
+    };
+    for statistics in ["", OLD, &[OLD, NO_ROWS].join("; ")] {
+        let mut db = Db::Sqlite(SqliteConnection::establish(":memory:").expect("opens"));
+        migrate::up(&mut db).expect("up");
+        if !statistics.is_empty() {
+            db.batch_execute(&[statistics, "; ANALYZE sqlite_schema"].concat())
+                .expect("statistics");
+        }
+        let texts = sent(&mut db, |db| exchanges::page(db, &filter).map(drop));
+        let ids = texts.first().expect("the query of the ids");
+        let steps: Vec<PlanStep> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {ids}"))
+            .load(&mut db)
+            .expect(ids);
+        let details: Vec<&str> = steps.iter().map(|step| step.detail.as_str()).collect();
+        assert!(
+            details.iter().any(|detail| detail.contains("exchange_parked")),
+            "{ids}: {details:?}"
+        );
+        assert!(
+            !details.iter().any(|detail| detail.contains("(id>?)")),
+            "{ids}: {details:?}"
+        );
+    }
+}
+
+#[test]
 fn what_came_twice_is_looked_for_by_its_exchange_and_not_by_names_that_others_brought_too() {
     for statistics in ["", OLD] {
         let mut db = Db::Sqlite(SqliteConnection::establish(":memory:").expect("opens"));

@@ -68,6 +68,7 @@ mod later;
 pub mod ledger;
 pub mod ledger_tree;
 pub mod links;
+pub mod looks;
 mod many;
 mod match_at_once;
 mod match_write;

@@ -4,7 +4,7 @@
     tests/docs/pictures.py --causeway target/release/causeway --browser FOLDER [--out docs/pictures]
 
 It plays `causeway demo` in a folder of its own. Commands run on a pseudo-terminal of that width (script of util-linux), and what they print becomes an SVG.
-FOLDER holds tests/browser with its npm packages; tests/browser/pictures.mjs takes the pages. All pictures together stay below 2 MB.
+FOLDER holds tests/browser with its npm packages; its pictures.mjs takes the pages for partners, and tickets.mjs those of the console. All pictures together stay below 2 MB.
 """
 
 import argparse
@@ -111,6 +111,25 @@ def screens(demo, out):
         draw(demo, out, name, command)
 
 
+def tickets(demo, out, browser):
+    """The console as docs/operators/tickets.md shows it: an exchange, a review, a preview of replays and evidence."""
+    patient = next(link["patient_id"] for link in demo.json("link", "list") if link["source"])
+    # Nothing answers there, and nothing is asked: the exchange is paused.
+    (demo.folder / "third.toml").write_text(
+        f'id = "third-payer"\nname = "Third Payer"\nnpi = "1992000038"\nclient_id = "third-payer"\nmtls = "off"\nscopes = ["system/*.rs"]\n'
+        f'jwks_file = "{demo.folder}/causeway-data/demo/partner-jwks-public.json"\n[endpoint]\nfhir = "https://localhost:9/fhir"\n')
+    demo.json("partner", "add", "--file", "third.toml")
+    wish = {"partner": "third-payer", "member": f"Patient/{patient}", "other_member_number": "THEIRS-1",
+            "opt_in_by": "desk", "opt_in_at": "2026-01-02", "opt_in_how": "paper"}
+    (demo.folder / "wish.json").write_text(json.dumps(wish))
+    started = demo.json("exchange", "start", "wish.json")["id"]
+    demo.json("exchange", "pause", started, "--reason", "the partner asks us to wait")
+    roles = "support,operator,reviewer,auditor"
+    link = demo.json("console", "link", "--role", roles, "--name", "ana", "--reason", "pictures for the documentation")["url"]
+    subprocess.run(["node", browser / "tickets.mjs", "--ops", demo.ops(), "--secret", link.rsplit("/", 1)[1], "--exchange", started,
+                    "--out", out.resolve()], check=True, timeout=120)
+
+
 def draw(demo, out, name, command):
     for columns in (80, 120):
         (out / f"{name}-{columns}.svg").write_text(svg(command, demo.terminal(command, columns), columns), encoding="utf-8")
@@ -134,6 +153,7 @@ def main():
             base = (keys / "base-url.txt").read_text().strip()
             script = Path(given.browser).resolve() / "pictures.mjs"
             subprocess.run(["node", script, "--base", base, "--keys", keys, "--out", out.resolve()], check=True, timeout=300)
+            tickets(demo, out, script.parent)
             # The demonstration has no background work; a server on its store has.
             demo.stop()
             demo.start("serve", "--dev", until="operations  http://")

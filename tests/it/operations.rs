@@ -44,8 +44,15 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ),
     ("POST", "/ops/v1/reviews/{id}/decide", &["reviewer"]),
     ("GET", "/ops/v1/links", &["reviewer", "auditor"]),
+    ("POST", "/ops/v1/links/{id}/dispute", &["reviewer"]),
     ("GET", "/ops/v1/members/{id}/graph", &["reviewer"]),
     ("GET", "/ops/v1/ledger", &["auditor"]),
+    ("GET", "/ops/v1/looks", &["auditor"]),
+    ("GET", "/ops/v1/cases", &["auditor"]),
+    ("POST", "/ops/v1/cases", &["auditor"]),
+    ("GET", "/ops/v1/cases/{id}", &["auditor"]),
+    ("POST", "/ops/v1/cases/{id}/add", &["auditor"]),
+    ("POST", "/ops/v1/cases/{id}/close", &["auditor"]),
     ("GET", "/ops/v1/packets", &["auditor"]),
     ("POST", "/ops/v1/packets", &["auditor"]),
     ("GET", "/ops/v1/packets/{id}", &["auditor"]),
@@ -55,6 +62,10 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/partners", &["admin"]),
     ("GET", "/ops/v1/policies", &["admin"]),
     ("GET", "/ops/v1/policies/acts", &["admin"]),
+    ("GET", "/ops/v1/policies/diff", &["admin"]),
+    ("GET", "/ops/v1/policies/{id}", &["admin"]),
+    ("POST", "/ops/v1/policies/shadow", &["admin"]),
+    ("POST", "/ops/v1/policies/shadow/stop", &["admin"]),
     ("GET", "/ops/v1/policies/replay", &["auditor", "admin"]),
     ("GET", "/ops/v1/policies/compare", &["auditor", "admin"]),
     ("POST", "/ops/v1/policies/import", &["admin"]),
@@ -82,6 +93,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("GET", "/ops/v1/bulk-runs", &["operator"]),
     ("GET", "/ops/v1/exchanges", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges", &["operator"]),
+    ("POST", "/ops/v1/exchanges/replay", &["operator"]),
     ("GET", "/ops/v1/exchanges/{id}", &["support", "operator", "auditor"]),
     ("GET", "/ops/v1/reconciliation", &["support", "operator", "auditor"]),
     ("POST", "/ops/v1/exchanges/{id}/cancel", &["operator"]),
@@ -240,6 +252,7 @@ impl Scene {
             path if path.starts_with("/reviews/") => self.review.clone(),
             path if path.starts_with("/fhir/AuditEvent/") => self.entry.clone(),
             path if path.starts_with("/scorecards/") => "new-payer".to_owned(),
+            path if path.starts_with("/policies/{") => "balanced".to_owned(),
             path if path.starts_with("/runbook/") => Fault::StoreUnavailable.code().to_owned(),
             _ => "nobody".to_owned(),
         };
@@ -248,6 +261,7 @@ impl Scene {
             "/ops/v1/disclosures" => format!("{path}?member={}", self.patient),
             "/ops/v1/policies/replay" => format!("{path}?id={}&version=balanced", id("decision_id")),
             "/ops/v1/policies/compare" => format!("{path}?version=balanced&last=5"),
+            "/ops/v1/policies/diff" => format!("{path}?version=balanced"),
             "/ops/v1/reconciliation" => format!("{path}?partner=new-payer"),
             _ => path,
         }
@@ -314,7 +328,7 @@ async fn every_role_may_use_its_routes_and_no_others() {
                 reply.assert_outcome(Fault::RoleMissing);
             } else if route.path.ends_with("/decide")
                 || (route.method == "POST" && scene.body(route).is_empty())
-                || ["/exchanges/", "/release", "/packets/", "/evidence/"]
+                || ["/exchanges/", "/release", "/packets/", "/evidence/", "/cases/"]
                     .iter()
                     .any(|part| route.path.contains(part))
                 || is_start(route)

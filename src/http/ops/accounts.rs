@@ -1,4 +1,4 @@
-//! `/ops/v1/disclosures`, `/trace` and `/ledger`: what happened, as the ledger has it.
+//! `/ops/v1/disclosures`, `/trace`, `/ledger` and `/looks`: what happened, as the ledger has it.
 //!
 //! Member numbers come in bodies only, so that no URL holds one.
 
@@ -6,8 +6,10 @@ use super::pages;
 use super::request::{JsonBody, OpsRequest, PAGE};
 use crate::audit::Object;
 use crate::error::{Failure, Fault};
+use crate::ids::is_one_line;
 use crate::ops::disclosures::{self, DisclosuresAsked};
 use crate::ops::ledger::{self, LedgerFilter};
+use crate::ops::looks::{self, LookFilter};
 use crate::ops::trace;
 use crate::ops::viewed::patient;
 use crate::store::Db;
@@ -73,14 +75,41 @@ pub(super) async fn ledger(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         cursor: query.id("cursor")?,
         limit: PAGE,
     };
-    if filter.from_ms.zip(filter.to_ms).is_some_and(|(from, to)| from >= to) {
-        let remedy = "Give a time after that of from.";
-        return Err(Failure::new(Fault::ParameterInvalid).at("to").remedy(remedy));
-    }
+    in_order(filter.from_ms, filter.to_ms)?;
     asked.show("ledger", None).await?;
     let keys = asked.app.ctx.member_keys.clone();
     let page = asked.read(move |db| ledger::list(db, &filter, &keys)).await?;
     pages::list(asked, page)
+}
+
+/// `GET /ops/v1/looks`.
+pub(super) async fn looks(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let query = &asked.query;
+    let filter = LookFilter {
+        operator: query.text("operator"),
+        from_ms: query.instant("from")?,
+        to_ms: query.instant("to")?,
+        cursor: query.id("cursor")?,
+        limit: PAGE,
+    };
+    in_order(filter.from_ms, filter.to_ms)?;
+    if filter.operator.as_deref().is_some_and(|name| !is_one_line(name)) {
+        let remedy = "Give the name of a token or of a session, or a user of the host.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("operator").remedy(remedy));
+    }
+    asked.show("looks", None).await?;
+    let keys = asked.app.ctx.member_keys.clone();
+    let page = long(asked, move |db| looks::list(db, &filter, &keys)).await?;
+    pages::list(asked, page)
+}
+
+/// Refuses a time that ends before it begins.
+fn in_order(from_ms: Option<i64>, to_ms: Option<i64>) -> Result<(), Failure> {
+    if from_ms.zip(to_ms).is_some_and(|(from, to)| from >= to) {
+        let remedy = "Give a time after that of from.";
+        return Err(Failure::new(Fault::ParameterInvalid).at("to").remedy(remedy));
+    }
+    Ok(())
 }
 
 /// A read of the ledger that may go over many rows: not on a thread that serves others meanwhile, and after what this process still has

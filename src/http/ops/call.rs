@@ -24,19 +24,28 @@ pub enum OpsCall {
     Review,
     ReviewDecide,
     Links,
+    LinkDispute,
     MemberGraph,
     Ledger,
+    Looks,
     Packets,
     PacketAsk,
     Packet,
     PacketFile,
     Evidence,
+    Cases,
+    Case,
+    CaseOpen,
+    CaseAdd,
+    CaseClose,
     AuditEvents,
     AuditEvent,
     Controls,
     Partners,
     Policies,
     PolicyActs,
+    Policy,
+    PolicyDiff,
     PolicyReplay,
     PolicyCompare,
     PolicyImport,
@@ -44,6 +53,8 @@ pub enum OpsCall {
     PolicyRollback,
     PolicyApprove,
     PolicyWithdraw,
+    PolicyShadowStart,
+    PolicyShadowStop,
     Faults,
     Runbook,
     RunbookEntry,
@@ -61,6 +72,7 @@ pub enum OpsCall {
     Exchanges,
     Exchange,
     ExchangeStart,
+    ExchangesReplay,
     ExchangeCancel,
     ExchangeReplay,
     ExchangeSupersede,
@@ -92,6 +104,7 @@ impl OpsCall {
     pub const fn status(self) -> u16 {
         match self {
             OpsCall::ExchangeStart
+            | OpsCall::ExchangesReplay
             | OpsCall::PacketAsk
             | OpsCall::ExchangeCancel
             | OpsCall::ExchangeReplay

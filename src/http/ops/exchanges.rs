@@ -4,9 +4,10 @@ use super::decisions::view;
 use super::pages;
 use super::request::{JsonBody, OpsRequest, PAGE};
 use crate::audit::Object;
+use crate::clock::parse_rfc3339_ms;
 use crate::consent::WithdrawnBy;
 use crate::error::{Failure, Fault};
-use crate::exchange::acts::{ActResult, ExchangeAct, act};
+use crate::exchange::acts::{ActResult, ExchangeAct, act, replay_parked};
 use crate::exchange::enrolments::EnrolmentFields;
 use crate::exchange::intake::start_in;
 use crate::exchange::phase::Phase;
@@ -19,7 +20,7 @@ use crate::ops::states;
 use crate::secret::{hex, sha256};
 use crate::store::idempotency::parse_key;
 use actix_web::HttpMessage as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Marks a request whose answer was given before under its key.
@@ -211,6 +212,85 @@ pub(super) async fn do_act(asked: &OpsRequest, what: ExchangeAct) -> Result<Json
         ActResult::Done { exchange_id } => shown(asked, exchange_id).await,
         ActResult::NotAllowed => Err(Failure::new(Fault::ExchangeMoveRefused).noted()),
     }
+}
+
+/// Exchanges that one request may replay.
+const REPLAYED_MOST: usize = 100;
+
+/// Which exchanges are to go on, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManyGoOn {
+    ids: Vec<String>,
+    /// When the list was read from which they were chosen; now when it is left out.
+    seen_at: Option<String>,
+    reason: String,
+}
+
+/// What became of one of them.
+#[derive(Serialize)]
+struct OneOfMany {
+    id: String,
+    /// `replayed`, `left_alone` for one that has gone on or ended meanwhile or was parked again, or `refused`.
+    outcome: &'static str,
+    /// Code of the fault for which it was refused.
+    fault: Option<&'static str>,
+}
+
+/// What became of all of them.
+#[derive(Serialize)]
+struct ManyGone {
+    replayed: usize,
+    left_alone: usize,
+    refused: usize,
+    items: Vec<OneOfMany>,
+}
+
+/// `POST /ops/v1/exchanges/replay`: each is replayed by a transaction of its own, as one alone would be.
+pub(super) async fn replay_many(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let mut wanted: ManyGoOn = asked.body()?;
+    wanted.ids.sort_unstable();
+    wanted.ids.dedup();
+    let is_good = (1..=REPLAYED_MOST).contains(&wanted.ids.len()) && wanted.ids.iter().all(|id| is_fhir_id(id));
+    if !is_good {
+        let remedy = format!("Give the ids of 1 to {REPLAYED_MOST} exchanges.");
+        return Err(Failure::new(Fault::ParameterInvalid).at("ids").remedy(remedy));
+    }
+    let seen_ms = match wanted.seen_at.as_deref().map(parse_rfc3339_ms) {
+        None => asked.app.ctx.clock.now_ms(),
+        Some(Some(seen_ms)) => seen_ms,
+        Some(None) => {
+            let remedy = "Give the RFC 3339 instant at which the list of them was read.";
+            return Err(Failure::new(Fault::ParameterInvalid).at("seen_at").remedy(remedy));
+        }
+    };
+    let by = WithdrawnBy::new(
+        asked.operator.name.clone(),
+        asked.role.name(),
+        &wanted.reason,
+        asked.correlation(),
+    )?;
+    let mut items = Vec::with_capacity(wanted.ids.len());
+    for id in wanted.ids {
+        let (ctx, own, by) = (asked.app.ctx.clone(), id.clone(), by.clone());
+        let work = asked.held(move |db| replay_parked(db, &ctx, &own, seen_ms, &by));
+        let (outcome, fault) = match asked.app.ctx.store.write(work).await {
+            Ok(Some(ActResult::Done { .. })) => ("replayed", None),
+            Ok(Some(ActResult::NotAllowed)) => ("refused", Some(Fault::ExchangeMoveRefused.code())),
+            Ok(None) => ("left_alone", None),
+            // Nobody acts under a token that was revoked meanwhile.
+            Err(failure) if failure.fault() == Fault::TokenInvalid => return Err(failure),
+            Err(failure) => ("refused", Some(failure.fault().code())),
+        };
+        items.push(OneOfMany { id, outcome, fault });
+    }
+    let count = |outcome: &str| items.iter().filter(|one| one.outcome == outcome).count();
+    JsonBody::of(&ManyGone {
+        replayed: count("replayed"),
+        left_alone: count("left_alone"),
+        refused: count("refused"),
+        items,
+    })
 }
 
 /// `GET /ops/v1/states`.

@@ -13,7 +13,7 @@ use crate::ids::is_one_line;
 use crate::ops::Whole;
 use crate::ops::policies::{self, activated};
 use crate::ops::policy_kinds::KINDS;
-use crate::policy::{self, Activated, ActivationWish, NewVersion, PolicyHand, PolicyKind};
+use crate::policy::{self, Activated, ActivationWish, NewVersion, PolicyHand, PolicyKind, Version};
 use actix_web::web;
 use serde::Deserialize;
 
@@ -121,7 +121,7 @@ pub(super) async fn roll_back(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     done(asked, move |ctx| policy::roll_back(ctx, KINDS, kind, &partners, &hand)).await
 }
 
-/// Why an act is approved or withdrawn.
+/// Why an act is approved or withdrawn, or a shadow run ended.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Why {
@@ -140,6 +140,39 @@ pub(super) async fn withdraw(asked: &OpsRequest) -> Result<JsonBody, Failure> {
     let (id, body) = (asked.id(|| Fault::ActivationUnknown.into())?, asked.body::<Why>()?);
     let hand = hand(asked, body.reason)?;
     done(asked, move |ctx| policy::withdraw(ctx, KINDS, &id, &hand)).await
+}
+
+/// What runs beside the version in force.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShadowRun {
+    version: String,
+    reason: String,
+}
+
+/// `POST /ops/v1/policies/shadow`.
+pub(super) async fn start_shadow(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let body: ShadowRun = asked.body()?;
+    let (version, hand) = (body.version, hand(asked, body.reason)?);
+    shadowed(asked, move |ctx| policy::start_shadow(ctx, KINDS, &version, &hand)).await
+}
+
+/// `POST /ops/v1/policies/shadow/stop`.
+pub(super) async fn stop_shadow(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let body: Why = asked.body()?;
+    let hand = hand(asked, body.reason)?;
+    shadowed(asked, move |ctx| policy::stop_shadow(ctx, KINDS, &hand)).await
+}
+
+async fn shadowed(
+    asked: &OpsRequest,
+    work: impl FnOnce(&Context) -> Result<Version, Failure> + Send + 'static,
+) -> Result<JsonBody, Failure> {
+    let ctx = asked.app.ctx.clone();
+    let version = web::block(move || work(&ctx))
+        .await
+        .map_err(|error| Failure::new(Fault::Internal).because(error))??;
+    JsonBody::of(&policies::item(&version))
 }
 
 async fn done(

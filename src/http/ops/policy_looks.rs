@@ -1,11 +1,49 @@
-//! `/ops/v1/policies/replay` and `/compare`: what a version of a policy would have decided. They read records, and show no value of a person
-//! and no id of a member.
+//! `/ops/v1/policies/{id}`, `/diff`, `/replay` and `/compare`: a version of a policy, how two differ, and what one would have decided. Those that
+//! read records show no value of a person and no id of a member.
 
 use super::policy_acts::kind_asked;
 use super::request::{JsonBody, OpsRequest};
 use crate::audit::Object;
+use crate::context::Context;
 use crate::error::{Failure, Fault};
+use crate::ops::policies;
+use crate::ops::policy_kinds::KINDS;
 use crate::ops::policy_replay::{self, COMPARED_MOST};
+use crate::policy::{self, PolicyKind, Version, VersionState};
+use crate::store::Db;
+
+/// `GET /ops/v1/policies/{id}`.
+pub(super) async fn one(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let ctx = asked.app.ctx.clone();
+    let (wanted, kind) = (asked.path_id()?, kind_asked(asked)?);
+    let found = asked
+        .read(move |db| policy::find_in(&ctx, KINDS, db, kind, &wanted))
+        .await?;
+    JsonBody::of(&policies::with_text(&found))
+}
+
+/// `GET /ops/v1/policies/diff`.
+pub(super) async fn diff(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let ctx = asked.app.ctx.clone();
+    let (wanted, other, kind) = (version(asked)?, asked.query.text("other"), kind_asked(asked)?);
+    let found = asked.read(move |db| {
+        let to = policy::find_in(&ctx, KINDS, db, kind, &wanted)?;
+        let from = match &other {
+            Some(other) => policy::find_in(&ctx, KINDS, db, Some(to.kind), other)?,
+            None => in_force(&ctx, db, to.kind)?,
+        };
+        Ok(policies::difference(&from, &to))
+    });
+    JsonBody::of(&found.await?)
+}
+
+/// The version that decides for everyone who has no other one.
+fn in_force(ctx: &Context, db: &mut Db, kind: PolicyKind) -> Result<Version, Failure> {
+    let versions = policy::all(ctx, KINDS, db, Some(kind))?;
+    let active = |version: &Version| matches!(version.standing, VersionState::Active(_));
+    let none = || Failure::new(Fault::PolicyUnknown).remedy("No version of this kind is in force.");
+    versions.into_iter().find(active).ok_or_else(none)
+}
 
 /// `GET /ops/v1/policies/replay`.
 pub(super) async fn replay(asked: &OpsRequest) -> Result<JsonBody, Failure> {

@@ -20,6 +20,20 @@ pub(super) const ACTS: OpsRoute = list(
     &["kind"],
     "Who put which version of a policy in force, for whom and when",
 );
+pub(super) const ONE: OpsRoute = list(
+    "/ops/v1/policies/{id}",
+    OpsCall::Policy,
+    ADMIN,
+    &["kind"],
+    "One version of a policy, with its text",
+);
+pub(super) const DIFF: OpsRoute = list(
+    "/ops/v1/policies/diff",
+    OpsCall::PolicyDiff,
+    ADMIN,
+    &["version", "other", "kind"],
+    "What differs between two versions (`version` is required; `other` is the one in force if it is left out)",
+);
 pub(super) const REPLAY: OpsRoute = list(
     "/ops/v1/policies/replay",
     OpsCall::PolicyReplay,
@@ -68,4 +82,18 @@ pub(super) const WITHDRAW: OpsRoute = reasoned(
     ADMIN,
     "a reason",
     "Withdraws an act that does not decide yet; returns the act",
+);
+pub(super) const SHADOW: OpsRoute = reasoned(
+    "/ops/v1/policies/shadow",
+    OpsCall::PolicyShadowStart,
+    ADMIN,
+    "version, reason,",
+    "Runs a version of the matching policy beside the one in force, without consequences; returns the version",
+);
+pub(super) const SHADOW_STOP: OpsRoute = reasoned(
+    "/ops/v1/policies/shadow/stop",
+    OpsCall::PolicyShadowStop,
+    ADMIN,
+    "a reason",
+    "Ends that run; returns the version",
 );

@@ -12,8 +12,9 @@ use crate::ops::disclosures::DisclosuresAsked;
 use crate::ops::links::{self, LinkFilter};
 use crate::ops::reviews::{self, DecidedReview, ReviewDetail, ReviewFilter};
 use crate::ops::viewed::patient;
+use crate::review::links::{LinkAct, perform};
 use crate::review::{self, Act, Choice, ReviewActor, ReviewerCommand};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -128,10 +129,77 @@ pub(super) async fn edges(asked: &OpsRequest) -> Result<JsonBody, Failure> {
         let remedy = "Give a state as `causeway link list --help` names them.";
         return Err(Failure::new(Fault::ParameterInvalid).at("state").remedy(remedy));
     }
-    let words = asked.sees == Sees::Words;
     show(asked, filter.member.as_deref().map(patient)).await?;
+    listed(asked, filter).await
+}
+
+async fn listed(asked: &OpsRequest, filter: LinkFilter) -> Result<JsonBody, Failure> {
+    let words = asked.sees == Sees::Words;
     let page = asked.read(move |db| links::list(db, &filter, words)).await?;
     pages::list(asked, page)
+}
+
+/// The links to the member with exactly this number, for a page of the console; the number is in no address, no log and no entry.
+///
+/// # Errors
+/// [`Fault::ParameterInvalid`] without a reason, and for what is no number; [`Fault::MemberUnknown`]; [`Fault::MemberNumberShared`]; those of the
+/// store.
+pub(super) async fn edges_of_number(asked: &OpsRequest, number: String) -> Result<JsonBody, Failure> {
+    asked.demand_reason()?;
+    show(asked, None).await?;
+    let wanted = DisclosuresAsked {
+        member_number: Some(number),
+        ..DisclosuresAsked::default()
+    };
+    let payer = Arc::clone(&asked.app.ctx.payer);
+    let found = asked.read(move |db| wanted.patient(db, &payer)).await?;
+    let member = found.ok_or(Fault::MemberUnknown)?;
+    show(asked, Some(patient(&member))).await?;
+    let filter = LinkFilter {
+        member: Some(member),
+        partner: None,
+        state: None,
+        cursor: None,
+        limit: PAGE,
+    };
+    listed(asked, filter).await
+}
+
+/// Why a link is disputed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Doubt {
+    reason: String,
+}
+
+/// What came of a dispute.
+#[derive(Serialize)]
+struct DisputedLink {
+    /// Id of the review.
+    review: String,
+    /// How many grants ended.
+    grants: usize,
+}
+
+/// `POST /ops/v1/links/{id}/dispute`.
+pub(super) async fn dispute(asked: &OpsRequest) -> Result<JsonBody, Failure> {
+    let (link, body) = (asked.id(|| Fault::LinkUnknown.into())?, asked.body::<Doubt>()?);
+    let by = ReviewActor {
+        operator: asked.operator.name.clone(),
+        hand: asked.operator.name.clone(),
+        reason: body.reason,
+        token: Some(asked.operator.token),
+        correlation: asked.correlation(),
+    };
+    let ctx = &asked.app.ctx;
+    let dealt = ctx
+        .store
+        .write(asked.held(perform(ctx, LinkAct::Dispute(link), by)?))
+        .await?;
+    JsonBody::of(&DisputedLink {
+        review: dealt.id,
+        grants: dealt.grants,
+    })
 }
 
 /// `GET /ops/v1/members/{id}/graph`: links, steps, the surviving view, `Patient.link` and `Linkage`.

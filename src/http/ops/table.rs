@@ -7,6 +7,7 @@ use super::admitted::{
     ADMIN, ANYBODY, AUDITOR, AUDITOR_OF_LEDGER, CONSENTS, DECISIONS, EVERY_ROLE, EXCHANGES, HOLDS, LINKS, OPERATOR,
     RETENTION, REVIEW, REVIEWER, REVIEWER_DECIDES, REVIEWS, TRACE,
 };
+use super::evidence_routes;
 use super::figure_routes;
 use super::policy_routes;
 use super::route::{act, get, list, post, reasoned, says_why};
@@ -123,6 +124,13 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["member", "partner", "state", CURSOR],
             "Links from partners' numbers to members",
         ),
+        reasoned(
+            "/ops/v1/links/{id}/dispute",
+            LinkDispute,
+            REVIEWER_DECIDES,
+            "a reason",
+            "Disputes a confirmed link: its grants end at once, and a review is opened",
+        ),
         get(
             "/ops/v1/members/{id}/graph",
             MemberGraph,
@@ -136,44 +144,17 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             &["from", "to", "exchange", "correlation", CURSOR],
             "Entries of the ledger",
         ),
-        list(
-            "/ops/v1/packets",
-            Packets,
-            AUDITOR,
-            &[CURSOR],
-            "Evidence packets that were asked for",
-        ),
-        reasoned(
-            "/ops/v1/packets",
-            PacketAsk,
-            AUDITOR,
-            "a reason, and one of exchange, correlation, member, member_number, case, or from and to; if needed checkpoint, with_phi,",
-            "Asks for an evidence packet (202)",
-        ),
-        get(
-            "/ops/v1/packets/{id}",
-            Packet,
-            AUDITOR,
-            "One evidence packet: whether it is made",
-        ),
-        says_why(
-            ReasonRule::Header,
-            get(
-                "/ops/v1/packets/{id}/file",
-                PacketFile,
-                AUDITOR,
-                "The evidence packet itself, a tar archive",
-            ),
-        ),
-        says_why(
-            ReasonRule::Header,
-            get(
-                "/ops/v1/evidence/{id}",
-                Evidence,
-                AUDITOR,
-                "The newest evidence packet of an exchange, a tar archive",
-            ),
-        ),
+        evidence_routes::LOOKS,
+        evidence_routes::PACKETS,
+        evidence_routes::PACKET_ASK,
+        evidence_routes::PACKET,
+        evidence_routes::PACKET_FILE,
+        evidence_routes::EVIDENCE,
+        evidence_routes::CASES,
+        evidence_routes::CASE_OPEN,
+        evidence_routes::CASE,
+        evidence_routes::CASE_ADD,
+        evidence_routes::CASE_CLOSE,
         says_why(
             ReasonRule::Header,
             list(
@@ -229,6 +210,7 @@ pub const OPS_ROUTES: &[OpsRoute] = {
         get("/ops/v1/partners", Partners, ADMIN, "The registered partners"),
         policy_routes::LIST,
         policy_routes::ACTS,
+        policy_routes::DIFF,
         policy_routes::REPLAY,
         policy_routes::COMPARE,
         policy_routes::IMPORT,
@@ -236,6 +218,10 @@ pub const OPS_ROUTES: &[OpsRoute] = {
         policy_routes::ROLL_BACK,
         policy_routes::APPROVE,
         policy_routes::WITHDRAW,
+        policy_routes::SHADOW,
+        policy_routes::SHADOW_STOP,
+        // After the routes whose last part is a word.
+        policy_routes::ONE,
         get("/ops/v1/faults", Faults, EVERY_ROLE, "The table of faults"),
         list("/ops/v1/runbook", Runbook, EVERY_ROLE, &["about"], "The runbook"),
         get("/ops/v1/runbook/{id}", RunbookEntry, EVERY_ROLE, "One entry of it"),
@@ -298,6 +284,14 @@ pub const OPS_ROUTES: &[OpsRoute] = {
             OPERATOR,
             "the fields of an enrollment (docs/operators/exchanges.md),",
             "Starts an exchange, under an Idempotency-Key (202)",
+        ),
+        // Before the routes of one exchange, whose id this word would be.
+        reasoned(
+            "/ops/v1/exchanges/replay",
+            ExchangesReplay,
+            OPERATOR,
+            "ids (at most 100), reason; if needed seen_at,",
+            "Replays those of these exchanges that are parked, and were when the list of them was read (`seen_at`); tells what became of each (202)",
         ),
         list(
             "/ops/v1/reconciliation",

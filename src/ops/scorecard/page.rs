@@ -17,6 +17,7 @@ const STYLE: &str = concat!(
     "svg{display:block;width:100%;height:auto;max-width:46rem;margin:.5rem 0}\n",
     ".well{fill:var(--text)}.ill{fill:var(--error)}.other{fill:var(--link)}\n",
     "svg text{fill:var(--soft);font-size:11px}svg line{stroke:var(--line)}td.count{text-align:right;font-variant-numeric:tabular-nums}\n",
+    "@media (max-width:40rem){table{font-size:.8rem}th,td{padding-right:.35rem;overflow-wrap:anywhere}thead th{white-space:normal}}\n",
     "@media print{section{break-inside:avoid}}\n",
 );
 

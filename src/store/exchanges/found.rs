@@ -57,7 +57,8 @@ pub fn page(db: &mut Db, filter: &ExchangeFilter) -> Result<Vec<ExchangeRow>, Fa
     match filter.state.as_deref() {
         None => {}
         Some("parked") => {
-            sql.add(" AND parked_at_ms IS NOT NULL");
+            // By the index of those: of a million, few are parked.
+            sql.add(" AND id IN (SELECT id FROM exchange WHERE parked_at_ms IS NOT NULL)");
         }
         Some(state) => {
             sql.with(

@@ -128,3 +128,11 @@ pub fn assert_refused(reply: &Reply, fault: causeway::error::Fault) {
         "{text}"
     );
 }
+
+/// The value of the first hidden field of this name on a page.
+#[track_caller]
+pub fn hidden(page: &str, name: &str) -> String {
+    let start = format!("type=\"hidden\" name=\"{name}\" value=\"");
+    let rest = page.split(&start).nth(1).unwrap_or_else(|| panic!("no {name}: {page}"));
+    rest.split('"').next().unwrap_or_default().to_owned()
+}

@@ -9,10 +9,10 @@ use crate::error::{Failure, Fault};
 use crate::http::negotiate::pairs;
 use crate::http::ops::request::{OpsRequest, PageAsk};
 use crate::http::ops::table::{OPS_ROUTES, OpsCall, OpsRoute};
-use crate::http::ops::{answering, exchanges};
+use crate::http::ops::{answering, exchanges, reviews};
 use crate::http::state::App;
 use actix_web::HttpRequest;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use serde_json::Value;
 
 /// What a page asks.
@@ -31,6 +31,31 @@ pub(super) struct DeskAsk {
 }
 
 impl DeskAsk {
+    /// About this id.
+    pub(super) fn about(id: &str) -> DeskAsk {
+        DeskAsk {
+            id: id.to_owned(),
+            ..DeskAsk::default()
+        }
+    }
+
+    /// With these parameters.
+    pub(super) fn with(pairs: &[(String, String)]) -> DeskAsk {
+        DeskAsk {
+            pairs: pairs.to_vec(),
+            ..DeskAsk::default()
+        }
+    }
+
+    /// An act about this id, with this body.
+    pub(super) fn act(id: &str, body: &Value) -> DeskAsk {
+        DeskAsk {
+            id: id.to_owned(),
+            body: body.to_string(),
+            ..DeskAsk::default()
+        }
+    }
+
     /// About this id, without values of a person.
     pub(super) fn masked(id: &str) -> DeskAsk {
         DeskAsk {
@@ -131,6 +156,17 @@ impl Desk {
         read(&asked, &answer.0)
     }
 
+    /// The bytes of an answer that is no JSON, with the same rights.
+    ///
+    /// # Errors
+    /// As [`Desk::ask`].
+    pub(super) async fn bytes(&self, call: OpsCall, ask: DeskAsk) -> Result<Bytes, Failure> {
+        let asked = self.admitted(call, ask).await?;
+        let answer = answering::call(call, &asked).await?;
+        demand_noted(&asked)?;
+        Ok(answer)
+    }
+
     /// The exchanges of the member with exactly this number.
     ///
     /// # Errors
@@ -142,6 +178,20 @@ impl Desk {
         };
         let asked = self.admitted(OpsCall::Exchanges, ask).await?;
         let answer = exchanges::of_number(&asked, number.to_owned()).await?;
+        read(&asked, &answer.0)
+    }
+
+    /// The links to the member with exactly this number.
+    ///
+    /// # Errors
+    /// As [`Desk::ask`]; those of [`reviews::edges_of_number`].
+    pub(super) async fn links_of_number(&self, number: &str, reason: &str) -> Result<Value, Failure> {
+        let ask = DeskAsk {
+            reason: reason.to_owned(),
+            ..DeskAsk::default()
+        };
+        let asked = self.admitted(OpsCall::Links, ask).await?;
+        let answer = reviews::edges_of_number(&asked, number.to_owned()).await?;
         read(&asked, &answer.0)
     }
 
@@ -163,10 +213,15 @@ fn route(call: OpsCall) -> Option<&'static OpsRoute> {
     OPS_ROUTES.iter().find(|route| route.call == call)
 }
 
+fn demand_noted(asked: &OpsRequest) -> Result<(), Failure> {
+    match asked.is_noted() {
+        true => Ok(()),
+        false => Err(Failure::new(Fault::Internal).because("the ledger has no entry of what this page shows")),
+    }
+}
+
 /// The value of an answer whose look is in the ledger. Nothing else may be shown.
 fn read(asked: &OpsRequest, text: &str) -> Result<Value, Failure> {
-    if !asked.is_noted() {
-        return Err(Failure::new(Fault::Internal).because("the ledger has no entry of what this page shows"));
-    }
+    demand_noted(asked)?;
     serde_json::from_str(text).map_err(|error| Failure::new(Fault::Internal).because(error))
 }

@@ -3,9 +3,10 @@
 //! No page has a script or loads anything. A title names no person, since browsers keep it in their history.
 
 use super::desk::Desk;
-use super::parts::form_token;
+use super::parts::{AnswerShape, form_token};
 use super::table::HOME;
 use crate::http::ops::table::OpsCall;
+use crate::ops::scorecard::page::CARD_POLICY;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,11 +37,23 @@ const PAGES: &[(&str, &str, Option<OpsCall>)] = &[
     ("/console/exchanges", "Exchanges", Some(OpsCall::Exchanges)),
     ("/console/parked", "Parked", Some(OpsCall::Jobs)),
     ("/console/jobs", "Jobs", Some(OpsCall::Jobs)),
+    ("/console/bulk", "Bulk", Some(OpsCall::BulkRuns)),
     ("/console/alerts", "Alerts", Some(OpsCall::Alerts)),
     ("/console/reviews", "Reviews", Some(OpsCall::Reviews)),
+    ("/console/links", "Links", Some(OpsCall::Links)),
+    ("/console/service", "Service", Some(OpsCall::Service)),
     ("/console/partners", "Partners", Some(OpsCall::Partners)),
+    ("/console/policies", "Policies", Some(OpsCall::Policies)),
+    (
+        "/console/policies/compare",
+        "Compare policies",
+        Some(OpsCall::PolicyCompare),
+    ),
     ("/console/disclosures", "Disclosures", Some(OpsCall::DisclosuresSearch)),
     ("/console/ledger", "Ledger", Some(OpsCall::Ledger)),
+    ("/console/looks", "Looks", Some(OpsCall::Looks)),
+    ("/console/evidence", "Evidence", Some(OpsCall::Packets)),
+    ("/console/cases", "Cases", Some(OpsCall::Cases)),
 ];
 
 /// A page. `desk`: whoever is signed in.
@@ -89,11 +102,22 @@ fn navigation(desk: &Desk) -> Markup {
     }
 }
 
-/// Puts on an answer what every answer of the console has: nobody keeps it, frames it, or learns where it was.
-pub(super) fn put_headers(headers: &mut HeaderMap) {
+/// Puts on an answer what every answer of the console has: nobody keeps it, frames it, or learns where it was. `shape`: that of an answer which
+/// is no page in this frame.
+pub(super) fn put_headers(headers: &mut HeaderMap, shape: Option<&AnswerShape>) {
+    let (media_type, policy) = match shape {
+        None => ("text/html; charset=utf-8", POLICY.as_str()),
+        Some(AnswerShape::Card) => ("text/html; charset=utf-8", CARD_POLICY.as_str()),
+        Some(AnswerShape::Packet { .. }) => ("application/x-tar", POLICY.as_str()),
+    };
+    if let Some(AnswerShape::Packet { name }) = shape
+        && let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
+    {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
     for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY.as_str()),
+        (header::CONTENT_TYPE, media_type),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),

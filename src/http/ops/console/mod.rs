@@ -4,19 +4,30 @@
 //! nothing. Who is signed in is a cookie's business alone; bearer tokens do not work here, and the cookie works nowhere else.
 
 mod alerts;
+mod bulk;
+mod bulk_work;
+mod cases;
+mod compare;
 mod desk;
 mod disclosures;
 mod entries;
 mod entry;
+mod evidence;
 mod exchange;
 mod find;
 mod frame;
+mod links;
+mod looks;
+mod many_jobs;
 mod overview;
 mod parked;
 mod partners;
 mod parts;
 mod provider;
+mod policies;
+mod policy_acts;
 mod reviews;
+mod service;
 mod table;
 mod trail;
 mod visit;
@@ -36,7 +47,7 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use desk::Desk;
 use maud::html;
-use parts::Answered;
+use parts::{AnswerShape, Answered};
 
 /// Registers every address of the console; other methods get 405 with `Allow`, and other addresses 404.
 pub fn configure(service: &mut ServiceConfig) {
@@ -60,7 +71,8 @@ async fn answer(route: &'static ConsoleRoute, request: HttpRequest, payload: Pay
     request.extensions_mut().insert(SeenRoute(route.path));
     let answered = serve(route, &request, payload, &app).await;
     let mut response = answered.unwrap_or_else(|failure| refused(failure, &correlation_of(&request)));
-    frame::put_headers(response.headers_mut());
+    let shape = request.extensions().get::<AnswerShape>().cloned();
+    frame::put_headers(response.headers_mut(), shape.as_ref());
     response
 }
 
@@ -99,6 +111,10 @@ async fn serve(
     }
     Ok(match page(route.page, &desk).await? {
         Answered::Page { title, body } => HttpResponse::Ok().body(frame::page(Some(&desk), title, &body)),
+        Answered::Whole { bytes, shape } => {
+            request.extensions_mut().insert(shape);
+            HttpResponse::Ok().body(bytes)
+        }
         Answered::Elsewhere(path) => HttpResponse::SeeOther()
             .insert_header((header::LOCATION, path))
             .finish(),
@@ -114,6 +130,10 @@ async fn page(page: ConsolePage, desk: &Desk) -> Result<Answered, Failure> {
         ConsolePage::Exchange => exchange::one(desk).await,
         ConsolePage::ExchangeAct => exchange::act(desk).await,
         ConsolePage::Parked => parked::parked(desk).await,
+        ConsolePage::ParkedPreview => bulk::preview(desk).await,
+        ConsolePage::ParkedReplay => bulk::replay(desk).await,
+        ConsolePage::JobsPreview => many_jobs::preview(desk).await,
+        ConsolePage::JobsReplay => many_jobs::replay(desk).await,
         ConsolePage::Jobs => parked::jobs(desk).await,
         ConsolePage::JobReplay => parked::replay(desk).await,
         ConsolePage::Alerts => alerts::list(desk).await,
@@ -121,10 +141,32 @@ async fn page(page: ConsolePage, desk: &Desk) -> Result<Answered, Failure> {
         ConsolePage::Review => reviews::one(desk).await,
         ConsolePage::ReviewShow => reviews::show(desk).await,
         ConsolePage::ReviewDecide => reviews::decide(desk).await,
+        ConsolePage::LinksForm => Ok(links::form(desk)),
+        ConsolePage::Links => links::found(desk).await,
+        ConsolePage::LinkDispute => links::dispute(desk).await,
+        ConsolePage::BulkWork => bulk_work::list(desk).await,
         ConsolePage::Partners => partners::list(desk).await,
         ConsolePage::DisclosuresForm => Ok(disclosures::form(desk)),
         ConsolePage::Disclosures => disclosures::found(desk).await,
         ConsolePage::Ledger => entries::list(desk).await,
+        ConsolePage::Looks => looks::list(desk).await,
+        ConsolePage::Evidence => evidence::list(desk).await,
+        ConsolePage::EvidenceAsk => evidence::ask(desk).await,
+        ConsolePage::Packet => evidence::one(desk).await,
+        ConsolePage::PacketFile => evidence::file(desk).await,
+        ConsolePage::Cases => cases::list(desk).await,
+        ConsolePage::CaseOpen => cases::open(desk).await,
+        ConsolePage::Case => cases::one(desk).await,
+        ConsolePage::CaseAdd => cases::add(desk).await,
+        ConsolePage::CaseClose => cases::close(desk).await,
+        ConsolePage::Policies => policies::list(desk).await,
+        ConsolePage::Policy => policies::one(desk).await,
+        ConsolePage::PolicyAct => policy_acts::act(desk).await,
+        ConsolePage::PolicySecond => policy_acts::second(desk).await,
+        ConsolePage::PolicyCompare => compare::page(desk).await,
+        ConsolePage::Service => service::view(desk).await,
+        ConsolePage::ServicePrint => service::print(desk).await,
+        ConsolePage::Scorecard => service::scorecard(desk).await,
         ConsolePage::Runbook => alerts::runbook(desk).await,
         // They are answered before anybody is looked for.
         ConsolePage::Link
@@ -163,12 +205,12 @@ async fn method_refused(request: HttpRequest) -> HttpResponse {
     if let Ok(value) = HeaderValue::from_str(&allowed) {
         response.headers_mut().insert(header::ALLOW, value);
     }
-    frame::put_headers(response.headers_mut());
+    frame::put_headers(response.headers_mut(), None);
     response
 }
 
 async fn unknown(request: HttpRequest) -> HttpResponse {
     let mut response = refused(Fault::RouteUnknown.into(), &correlation_of(&request));
-    frame::put_headers(response.headers_mut());
+    frame::put_headers(response.headers_mut(), None);
     response
 }

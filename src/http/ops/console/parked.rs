@@ -2,11 +2,15 @@
 
 use super::desk::{Desk, DeskAsk};
 use super::parts::{self, Answered, cell, items, link, mark, next, runbook, shown, since, table, text};
+use super::{bulk, many_jobs};
 use crate::error::Failure;
 use crate::http::ops::table::OpsCall;
 use crate::percent::encode_all;
 use maud::{Markup, html};
 use serde_json::{Value, json};
+
+/// Jobs with forms on one page; there may be a thousand in the list.
+const FORMS: usize = 100;
 
 /// `GET /console/parked`.
 pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
@@ -28,14 +32,16 @@ pub(super) async fn parked(desk: &Desk) -> Result<Answered, Failure> {
         section aria-labelledby="exchanges" {
             h2 id="exchanges" { "Exchanges" }
             (table(&["Exchange", "Partner", "Step", "Reason", "Since", "What to do"], &rows, "No exchange is parked."))
-            p { "An exchange is replayed on its own page." }
+            p { "An exchange is replayed on its own page, or with others here." }
+            @if desk.may(OpsCall::ExchangesReplay) { (bulk::form("", "")) }
             @if !exchanges["next"].is_null() { p { a href="/console/exchanges?state=parked" { "More exchanges are parked" } } }
         }
         section aria-labelledby="jobs" {
             h2 id="jobs" { "Background jobs" }
             @if items(&jobs).is_empty() { p { "No job is parked." } }
-            @for job in items(&jobs) { (one_job(desk, job)) }
-            @if !jobs["next"].is_null() { p { a href="/console/jobs?state=parked" { "More jobs are parked" } } }
+            @for job in items(&jobs).iter().take(FORMS) { (one_job(desk, job)) }
+            @if !jobs["next"].is_null() || items(&jobs).len() > FORMS { p { a href="/console/jobs?state=parked" { "More jobs are parked" } } }
+            @if items(&jobs).len() > 1 && desk.may(OpsCall::JobReplay) { (many_jobs::form("")) }
         }
     };
     Ok(shown("Parked", body))

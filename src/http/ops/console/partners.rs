@@ -1,7 +1,7 @@
 //! The registered partners, as far as a page has use for them. It changes nothing: keys and suspensions are for commands.
 
 use super::desk::{Desk, DeskAsk};
-use super::parts::{Answered, cell, items, mark, shown, table, text};
+use super::parts::{Answered, cell, items, mark, shown, table, text, tree};
 use crate::error::Failure;
 use crate::http::ops::table::OpsCall;
 use crate::percent::encode_all;
@@ -21,6 +21,8 @@ pub(super) async fn list(desk: &Desk) -> Result<Answered, Failure> {
             cell(one, "mtls"),
             cell(one, "version"),
             cell(one, "match_locked_until"),
+            cell(one, "certificate_uri"),
+            html! { @if one["contacts"].is_null() { "-" } @else { (tree(&one["contacts"])) } },
         ]
     };
     let rows: Vec<Vec<Markup>> = items(&all).iter().map(row).collect();
@@ -33,6 +35,8 @@ pub(super) async fn list(desk: &Desk) -> Result<Answered, Failure> {
         "mTLS",
         "Version",
         "No matches until",
+        "Certificate",
+        "Contacts",
     ];
     let body = html! {
         h1 { "Partners" }

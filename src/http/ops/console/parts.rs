@@ -6,6 +6,7 @@ use super::desk::Desk;
 use crate::clock::parse_rfc3339_ms;
 use crate::http::explorer::FORM_FIELD;
 use crate::percent::{encode, encode_all};
+use actix_web::web::Bytes;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -18,8 +19,27 @@ pub(super) enum Answered {
         /// What it shows.
         body: Markup,
     },
+    /// A document of its own.
+    Whole {
+        /// The document.
+        bytes: Bytes,
+        /// What it is.
+        shape: AnswerShape,
+    },
     /// The page at this path, after an act.
     Elsewhere(String),
+}
+
+/// What an answer is that is no page in the frame of the console.
+#[derive(Clone, Debug)]
+pub(super) enum AnswerShape {
+    /// A page to print.
+    Card,
+    /// An evidence packet, to keep under this file name.
+    Packet {
+        /// The name, of letters, digits, hyphens and dots.
+        name: String,
+    },
 }
 
 /// A page.
@@ -133,6 +153,11 @@ pub(super) fn link(folder: &str, id: &str) -> Markup {
     html! { a href=(format!("/console/{folder}/{}", encode_all(id))) { code { (id) } } }
 }
 
+/// The link to a version of a policy, named by the first characters of its id.
+pub(super) fn version_link(id: &str) -> Markup {
+    html! { a href=(format!("/console/policies/{}", encode_all(id))) { code { (id.get(..12).unwrap_or(id)) } } }
+}
+
 /// The link to an entry of the runbook; a hyphen without a code.
 pub(super) fn runbook(code: &str) -> Markup {
     html! {
@@ -165,6 +190,24 @@ pub(super) fn form_token(desk: &Desk) -> Markup {
     html! { input type="hidden" name=(FORM_FIELD) value=(desk.form_token()); }
 }
 
+/// A field for a line of text; `value` stands in it.
+pub(super) fn line(name: &str, label: &str, hint: &str, value: &str) -> Markup {
+    let about = format!("{name}.about");
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            input id=(name) name=(name) type="text" value=(value) maxlength="128" autocomplete="off" spellcheck="false" aria-describedby=(about);
+            p.hint id=(about) { (hint) }
+        }
+    }
+}
+
+/// The value of a parameter of the address; empty where there is none.
+pub(super) fn given<'p>(pairs: &'p [(String, String)], name: &str) -> &'p str {
+    let found = pairs.iter().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.as_str()).unwrap_or_default()
+}
+
 /// The field for a reason; `id` tells it from others on the same page.
 pub(super) fn reason(id: &str) -> Markup {
     let about = format!("{id}.about");
@@ -184,8 +227,13 @@ pub(super) fn act(
     (title, about): (&str, &str),
     fields: &[(&str, &str)],
 ) -> Markup {
+    // Forms of several things on one page have names that differ, for whoever hears the page.
+    let name = match id.bytes().any(|byte| byte.is_ascii_digit()) {
+        true => format!("{title} {id}"),
+        false => title.to_owned(),
+    };
     html! {
-        form.act action=(path) method="post" aria-label=(title) {
+        form.act action=(path) method="post" aria-label=(name) {
             h3 { (title) }
             @if !about.is_empty() { p { (about) } }
             (form_token(desk))

@@ -16,9 +16,10 @@ pub(super) fn table_of(desk: &Desk, list: &Value) -> Markup {
             cell(event, "at"),
             cell(event, "action"),
             cell(event, "partner"),
-            mark(text(event, "outcome")),
+            html! { (mark(text(event, "outcome"))) @if !event["http"].is_null() { " " (cell(event, "http")) } },
             html! { (runbook_of(event)) },
             html! {
+                @if !event["operator"].is_null() { "by " (cell(event, "operator")) " " }
                 @if !decision.is_empty() && desk.may(OpsCall::Exchanges) { (link("exchanges", decision)) " " }
                 @if !review.is_empty() && desk.may(OpsCall::Reviews) { (link("reviews", review)) " " }
                 @if !event["bytes"].is_null() { (cell(event, "bytes")) " bytes " }
