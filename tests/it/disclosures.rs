@@ -428,6 +428,7 @@ fn the_index_of_subjects_changes_no_answer() {
 fn the_end_of_a_disclosure_is_found_however_many_requests_share_its_correlation_id() {
     use causeway::audit::{Action, Actor, EntryOutcome, LedgerEvent, Object, ledger};
     use causeway::ops::disclosures::{DisclosureFilter, list};
+    use causeway::secret::member_keys::MemberKeys;
     use causeway::store::{Db, ends, entries};
     use causeway::telemetry::Correlation;
 
@@ -464,7 +465,9 @@ fn the_end_of_a_disclosure_is_found_however_many_requests_share_its_correlation_
         ..DisclosureFilter::default()
     };
     let asked = filter.clone();
-    let listed = store.read_blocking(|db| list(db, &asked)).expect("a list");
+    let listed = store
+        .read_blocking(|db| list(db, &asked, &MemberKeys::default()))
+        .expect("a list");
     let told: Vec<_> = listed.items.iter().map(|item| (item.outcome, item.bytes)).collect();
     assert_eq!(told, [("completed", Some(7)), ("completed", Some(7))]);
     // Nothing is read but the ends of the very requests.
