@@ -103,6 +103,7 @@ fn entries(db: &mut Db, ids: &[String], actions: &[&str]) -> Result<Vec<LedgerEn
             ledger_leaf::idx.nullable(),
             ledger_entry::at_us,
             ledger_entry::correlation_id,
+            ledger_entry::request_id,
             ledger_entry::entry,
             operator_note::operator.nullable(),
             operator_note::reason.nullable(),
