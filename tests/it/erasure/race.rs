@@ -6,6 +6,7 @@ use crate::support::client::ALL_SCOPES;
 use crate::support::payer::{TestPayer, program};
 use causeway::synth::Variation;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -17,19 +18,19 @@ async fn t_f13_an_erasure_and_answers_on_their_way_leave_nothing() {
     for member in [0, 3] {
         let (one, _) = client.matched(&token, &payer.request(member, Variation::Exact)).await;
         let values = own_values(&payer, &one);
+        let whole = Arc::new(AtomicUsize::new(0));
         let readers: Vec<_> = (0..4)
             .map(|_| {
-                let (client, token, one) = (Arc::clone(&client), token.clone(), one.clone());
+                let (client, token, one, whole) = (Arc::clone(&client), token.clone(), one.clone(), Arc::clone(&whole));
                 tokio::spawn(async move {
-                    let mut whole = 0;
                     for _ in 0..1_000 {
                         let (client, token, one) = (Arc::clone(&client), token.clone(), one.clone());
                         let read =
                             async move { client.get(&token, &format!("Patient/{one}/$everything")).await.status };
                         // An answer that is cut off in the middle ends the task that reads it.
                         match tokio::spawn(read).await {
-                            Ok(200) => whole += 1,
-                            Ok(404) => return whole,
+                            Ok(200) => drop(whole.fetch_add(1, Ordering::Relaxed)),
+                            Ok(404) => return,
                             Ok(other) => panic!("{other}"),
                             Err(_) => {}
                         }
@@ -39,7 +40,13 @@ async fn t_f13_an_erasure_and_answers_on_their_way_leave_nothing() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        while whole.load(Ordering::Relaxed) < 4 {
+            assert!(
+                readers.iter().all(|reader| !reader.is_finished()),
+                "nothing was read before"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let mut command = program(payer.home());
         command.args([
             "audit",
@@ -53,7 +60,7 @@ async fn t_f13_an_erasure_and_answers_on_their_way_leave_nothing() {
         let erased = erased.await.expect("runs");
         assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
         for reader in readers {
-            assert!(reader.await.expect("read") > 0, "nothing was read before");
+            reader.await.expect("read until it was erased");
         }
         // What was asked for since is on record as refused, and names nobody.
         tokio::time::sleep(Duration::from_millis(500)).await;
