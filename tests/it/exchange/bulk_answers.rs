@@ -202,12 +202,12 @@ fn files_that_are_gone_before_they_are_handed_out_are_asked_for_member_by_member
 
 #[test]
 fn a_run_that_an_operator_ends_leaves_its_members_to_go_on_alone() {
-    let busy = "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\nacts = [{ answer = { status = 429, retry_after = \"60\" } }]\n";
+    let busy = "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\nacts = [{ answer = { status = 429, retry_after = \"600\" } }]\n";
     let pair = Pair::start(&bulk_script(busy));
     two_enrolments(&pair);
     pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
     let began = Instant::now();
-    while pair.count("bulk_run WHERE step = 'await-match' AND failed = 1") == 0 {
+    while pair.count("bulk_run WHERE step = 'await-match' AND failed >= 1") == 0 {
         assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }
