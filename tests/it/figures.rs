@@ -171,7 +171,8 @@ fn runner(ctx: &Context) -> Runner {
     let settings = RunnerSettings {
         permits: 1,
         poll: Duration::from_secs(60),
-        lease: Duration::from_secs(60),
+        // A run over ten thousand partners is one attempt.
+        lease: Duration::from_secs(600),
     };
     Runner::new(ctx, settings, vec![job::step()], Chance::seeded(1)).expect("fits")
 }

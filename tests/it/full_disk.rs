@@ -113,7 +113,7 @@ impl Storm {
         let from = count.load(Ordering::Relaxed);
         let begun = Instant::now();
         while count.load(Ordering::Relaxed) < from + by {
-            assert!(begun.elapsed() < Duration::from_secs(30), "no {what}");
+            assert!(begun.elapsed() < Duration::from_secs(120), "no {what}");
             assert!(self.tasks.iter().all(|task| !task.is_finished()), "an answer was wrong");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -157,7 +157,7 @@ async fn t_f14_a_disk_filled_to_its_last_byte_loses_nothing_and_needs_no_restart
         while storm.refused.load(Ordering::Relaxed) < from + 20 {
             disk.fill(0);
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
+                begun.elapsed() < Duration::from_secs(120),
                 "round {round}: nothing is refused"
             );
             assert!(
@@ -203,6 +203,7 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
     .await;
     assert_no_room(&client.post_match(&token, body.clone(), &[]).await);
     // Tokens are part of reading, but no partner has many of them.
+    let since = Instant::now();
     let token = client.token(ALL_SCOPES).await;
     let mut given = 1;
     let refused = loop {
@@ -213,7 +214,12 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
             break asked;
         }
         given += 1;
-        assert!(given <= 20, "more tokens than a partner may have now");
+        // Twenty a minute, of which there may be several on a slow machine.
+        let minutes = 1 + since.elapsed().as_secs() / 60;
+        assert!(
+            given <= 20 * minutes && minutes <= 5,
+            "more tokens than a partner may have now: {given}"
+        );
     };
     refused.assert_oauth(503, "temporarily_unavailable", Fault::NoRoom);
     assert_ne!(refused.header("retry-after"), "");
@@ -268,7 +274,7 @@ async fn t_f04_t_f14_below_the_limit_writes_are_refused_and_reads_go_on_with_the
             assert_ne!(reply.header("retry-after"), "");
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "there is always room");
+        assert!(begun.elapsed() < Duration::from_secs(120), "there is always room");
     }
     assert!(payer.is_running());
     disk.empty();

@@ -1,5 +1,6 @@
 //! Guessing (HRex mm-7, threat C03): ten thousand walked birth dates on either store, and over HTTP what a partner sees.
 
+use crate::full_disk::eventually;
 use crate::support::client::{ALL_SCOPES, Client, http};
 use crate::support::payer::{PARTNER_URI, TestPayer};
 use crate::support::pki::Kind;
@@ -92,7 +93,10 @@ async fn t_c03_over_http_a_guesser_is_turned_away_and_an_operator_lets_it_in_aga
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
-    assert!(payer.log().contains("look like guessing"), "the operator's alert");
+    eventually("the operator's alert is logged", async || {
+        payer.log().contains("look like guessing")
+    })
+    .await;
     let shown = payer.json_command(&["partner", "show", "new-payer"]);
     assert_eq!(shown["matching"]["alarmed"], true);
     assert!(shown["matching"]["locked_until"].is_string(), "{shown}");

@@ -8,6 +8,7 @@ use causeway::store::entries::MATCHED;
 use causeway::synth::Variation;
 use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 async fn one(desk: &Desk<'_>, id: &str) -> Value {
     let reply = desk.get(&format!("exchanges/{id}")).await;
@@ -17,14 +18,15 @@ async fn one(desk: &Desk<'_>, id: &str) -> Value {
 
 /// The exchange once it fits: ends of disclosures are written a moment later.
 async fn once(desk: &Desk<'_>, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..200 {
+    let began = Instant::now();
+    loop {
         let shown = one(desk, id).await;
         if fits(&shown) {
             return shown;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("{}", one(desk, id).await);
 }
 
 async fn inbound(desk: &Desk<'_>, more: &str) -> Vec<Value> {

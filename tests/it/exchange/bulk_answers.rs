@@ -7,6 +7,8 @@ use causeway::error::Fault;
 use causeway::failpoint::VARIABLE;
 use causeway_sandbox_partner::SandboxRoute;
 use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -101,6 +103,21 @@ fn a_receipt_that_is_not_true_or_of_more_is_not_called_complete() {
     );
 }
 
+/// Whether the first piece of a file that is noted as begun is on the disk: the writer may be behind what came.
+fn has_begun(pair: &Pair) -> bool {
+    #[derive(QueryableByName)]
+    struct Begun {
+        #[diesel(sql_type = Text)]
+        path: String,
+    }
+    let query = "SELECT run_id || '/' || part AS path FROM bulk_run_file WHERE part IS NOT NULL";
+    let begun: Vec<Begun> = diesel::sql_query(query).load(&mut pair.payer.db()).expect("rows");
+    begun.iter().any(|one| {
+        let file = std::fs::metadata(pair.payer.exports().join(&one.path));
+        file.is_ok_and(|file| file.len() > 64 * 1024)
+    })
+}
+
 #[test]
 fn a_file_goes_on_where_it_was_when_the_process_died() {
     let script = bulk_script(
@@ -112,7 +129,7 @@ fn a_file_goes_on_where_it_was_when_the_process_died() {
     two_enrolments(&pair);
     pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
     let began = Instant::now();
-    while pair.count("bulk_run_file WHERE part IS NOT NULL") == 0 {
+    while !has_begun(&pair) {
         assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -202,12 +219,12 @@ fn files_that_are_gone_before_they_are_handed_out_are_asked_for_member_by_member
 
 #[test]
 fn a_run_that_an_operator_ends_leaves_its_members_to_go_on_alone() {
-    let busy = "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\nacts = [{ answer = { status = 429, retry_after = \"60\" } }]\n";
+    let busy = "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\nacts = [{ answer = { status = 429, retry_after = \"600\" } }]\n";
     let pair = Pair::start(&bulk_script(busy));
     two_enrolments(&pair);
     pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);
     let began = Instant::now();
-    while pair.count("bulk_run WHERE step = 'await-match' AND failed = 1") == 0 {
+    while pair.count("bulk_run WHERE step = 'await-match' AND failed >= 1") == 0 {
         assert!(began.elapsed() < WAIT, "{}", pair.payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }

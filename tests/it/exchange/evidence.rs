@@ -38,7 +38,7 @@ fn values(files: &BTreeMap<String, Vec<u8>>, path: &str) -> Vec<Value> {
 fn hasty(payer: &TestPayer) {
     let shown = payer.command(&["policy", "show", "default", "--kind", "retry"]);
     let text = String::from_utf8(shown.stdout).expect("text");
-    let text = text.replace("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000 2");
+    let text = text.replace("not-sent repeat 1000 300000 8", "not-sent repeat 1000 300000 7");
     std::fs::write(payer.home().join("hasty.policy"), text).expect("a file");
     for arguments in [
         ["policy", "import", "hasty.policy", "--kind", "retry", "--name", "hasty"].as_slice(),
@@ -90,7 +90,7 @@ fn an_exchange_is_shown_by_both_payers() {
     let hasty = hasty.unwrap_or_else(|| panic!("{cited:#}"));
     assert_eq!(hasty["kind"], "retry");
     let text = &ours[hasty["text"].as_str().expect("the text of a version of the store")];
-    assert!(String::from_utf8_lossy(text).contains("not-sent repeat 1000 300000 2"));
+    assert!(String::from_utf8_lossy(text).contains("not-sent repeat 1000 300000 7"));
     let attempts = values(&ours, "requests.jsonl");
     let shown_steps = shown["steps"].as_array().expect("steps").len();
     assert_eq!(

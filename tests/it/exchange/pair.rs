@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time for an exchange to come to its end.
-pub const WAIT: Duration = Duration::from_secs(150);
+pub const WAIT: Duration = Duration::from_secs(240);
 
 pub struct Pair {
     pub payer: TestPayer,

@@ -75,11 +75,13 @@ fn outcomes(pair: &Pair, shown: &Value, outcome: &str) -> i64 {
     ))
 }
 
+/// The classes of the attempts of a step that reached the partner: a busy machine may take too long for a connection.
 fn classes<'s>(shown: &'s Value, step: &str) -> Vec<&'s str> {
     let steps = shown["steps"].as_array().expect("steps").iter();
     steps
         .filter(|one| one["step"] == step)
         .map(|one| one["class"].as_str().unwrap_or("-"))
+        .filter(|class| *class != "not-sent")
         .collect()
 }
 
@@ -192,11 +194,17 @@ fn stale_data(pair: &Pair) {
 /// The same wish three times is one exchange, and what the partner sends twice is stored once.
 fn duplicate_requests(pair: &Pair) {
     let ids: std::collections::BTreeSet<String> = (0..3).map(|_| pair.ask_for(6)).collect();
-    assert_eq!(ids.len(), 1);
+    let all: Vec<Value> = ids.iter().map(|id| pair.ended(id)).collect();
+    for one in &all {
+        assert_eq!(one["phase"], "completed", "{one:#}");
+    }
+    // A machine that is so slow that the exchange has ended when the next wish comes begins another one then, and none beside one that lives.
+    for two in all.windows(2) {
+        assert!(two[0]["ended_at"].as_str() <= two[1]["created_at"].as_str(), "{all:#?}");
+    }
+    assert_eq!(matches(pair, 6), all.len() as u64);
     let id = ids.first().expect("one");
-    let shown = pair.ended(id);
-    assert_eq!(shown["phase"], "completed", "{shown:#}");
-    assert_eq!(matches(pair, 6), 1);
+    let shown = &all[0];
     let counts = &shown["counts"];
     let record = pair.sandbox.record(&pair.sandbox.members()[5]).count();
     assert!(
@@ -207,15 +215,16 @@ fn duplicate_requests(pair: &Pair) {
         "(SELECT 1 FROM ingest_resource WHERE exchange_id = '{id}' AND outcome = 'stored' GROUP BY type, id HAVING COUNT(*) > 1) AS twice"
     );
     assert_eq!(pair.count(&twice), 0);
-    assert_eq!(outcomes(pair, &shown, "quarantined"), 0, "{shown:#}");
+    assert_eq!(outcomes(pair, shown, "quarantined"), 0, "{shown:#}");
 }
 
 /// A part of the record comes: what is missing is named, and is all that is asked for again.
 fn partial_responses(pair: &Pair) {
     let id = pair.ask_for(7);
     // What came is stored first; then it waits for the rest.
-    let shown = pair.await_show(&id, |shown| !shown["wakes_at"].is_null());
-    assert_eq!(shown["phase"], "partially_resolved", "{shown:#}");
+    let shown = pair.await_show(&id, |shown| {
+        shown["phase"] == "partially_resolved" && !shown["wakes_at"].is_null()
+    });
     assert_eq!(shown["delivery_state"], "partial", "{shown:#}");
     assert_eq!(shown["missing"].as_array().map(Vec::len), Some(1), "{shown:#}");
     assert_eq!(shown["missing"][0]["count"], 5, "{shown:#}");
@@ -321,7 +330,7 @@ fn all_with(pair: &Pair) {
     });
     let began = Instant::now();
     while lost_lines(&pair.payer) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(90), "no lost line was told");
+        assert!(began.elapsed() < Duration::from_secs(180), "no lost line was told");
     }
 }
 

@@ -28,6 +28,8 @@ const SCHEDULES: u64 = 500;
 const LANES: u64 = 4;
 /// Time for the short form on PostgreSQL, where it runs as many as there is time for, seconds.
 const POSTGRES_S: u64 = 25;
+/// Different ends that there must be among all schedules.
+const ENDS: usize = 4;
 /// Most rounds of claim and attempt in one schedule.
 const TURNS: usize = 400;
 
@@ -320,8 +322,9 @@ struct Tally {
     schedules: u64,
 }
 
-/// Runs the schedules of these seeds, one after the other, over a store of their own. With `until` it stops when that time is over.
-fn lane(seeds: impl Iterator<Item = u64>, until: Option<Instant>) -> Tally {
+/// Runs the schedules of these seeds, one after the other, over a store of their own. With `until` it stops when that time is over and all lanes
+/// together have come to as many different `ends` as there must be.
+fn lane(seeds: impl Iterator<Item = u64>, until: Option<Instant>, ends: &Mutex<BTreeSet<String>>) -> Tally {
     let bed = Bed::with(TestStore::in_memory());
     let mut tally = Tally::default();
     for seed in seeds {
@@ -340,9 +343,15 @@ fn lane(seeds: impl Iterator<Item = u64>, until: Option<Instant>) -> Tally {
         tally.schedules += 1;
         let row = schedule.row();
         let parked = if row.parked_at_ms.is_some() { " parked" } else { "" };
-        *tally.ends.entry(format!("{}{parked}", row.phase)).or_default() += 1;
+        let end = format!("{}{parked}", row.phase);
+        *tally.ends.entry(end.clone()).or_default() += 1;
         bed.sql("DELETE FROM job");
-        if until.is_some_and(|until| Instant::now() > until) {
+        let are_enough = {
+            let mut ends = ends.lock().expect("whole");
+            ends.insert(end);
+            ends.contains("completed") && ends.len() >= ENDS
+        };
+        if are_enough && until.is_some_and(|until| Instant::now() > until) {
             break;
         }
     }
@@ -359,9 +368,12 @@ fn whatever_happens_an_exchange_ends_once_and_nothing_is_sent_in_vain() {
     let began = Instant::now();
     let until = (asked.is_none() && on_postgres()).then(|| began + Duration::from_secs(POSTGRES_S));
     let lanes = count.min(LANES);
+    let ends = &Mutex::new(BTreeSet::new());
     let tallies: Vec<Tally> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..lanes)
-            .map(|lane_no| scope.spawn(move || lane((seed + lane_no..seed + count).step_by(lanes as usize), until)))
+            .map(|lane_no| {
+                scope.spawn(move || lane((seed + lane_no..seed + count).step_by(lanes as usize), until, ends))
+            })
             .collect();
         running
             .into_iter()
@@ -389,7 +401,7 @@ fn whatever_happens_an_exchange_ends_once_and_nothing_is_sent_in_vain() {
         all.schedules
     );
     assert!(
-        all.ends.contains_key("completed") && all.ends.len() >= 4.min(count as usize),
+        all.ends.contains_key("completed") && all.ends.len() >= ENDS.min(count as usize),
         "{:?}",
         all.ends
     );
