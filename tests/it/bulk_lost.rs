@@ -97,7 +97,7 @@ async fn a_bulk_match_whose_body_is_gone_judges_nobody_is_parked_and_fails() {
         .header("prefer", "respond-async");
     // The server may die before it can answer.
     let _ = request.body(body(&three(&payer))).send().await;
-    payer.await_end(Duration::from_secs(30));
+    payer.await_end(WAIT);
     payer.end_leases();
     assert_eq!(
         (payer.count("bulk_job"), payer.count("bulk_file WHERE side = 'spool'")),
@@ -134,8 +134,7 @@ async fn an_export_whose_lists_are_gone_before_its_end_has_no_manifest_is_parked
     let (mut payer, client) = TestPayer::prepare(4);
     payer.serve_with(&[("CAUSEWAY_FAILPOINT", "bulk.piece-done")]);
     let mut bulk = Bulk::matched(payer, client).await;
-    bulk.begin("").await;
-    bulk.payer.await_end(Duration::from_secs(30));
+    bulk.begin_to_its_crash("").await;
     bulk.payer.end_leases();
     let rows = bulk.payer.count("bulk_file");
     let (id, removed) = remove_files(&bulk.payer.exports());
