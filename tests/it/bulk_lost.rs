@@ -13,7 +13,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_secs(240);
 
 fn sql(payer: &TestPayer, text: &str) -> usize {
     diesel::sql_query(text).execute(&mut payer.db()).expect("changed")
@@ -65,11 +65,11 @@ async fn assert_parked_and_ended(payer: &TestPayer, (client, token): (&Client, &
     }
     let parked = payer.json_command(&["jobs", "list", "--parked"]).to_string();
     assert!(parked.contains(kind) && parked.contains("store"), "{parked}");
-    assert!(
-        payer.log().contains(Fault::BulkFolder.code()) || payer.log().contains("No such file"),
-        "{}",
-        payer.log()
-    );
+    // Lines of the log are written beside the work that they tell of.
+    while !payer.log().contains(Fault::BulkFolder.code()) && !payer.log().contains("No such file") {
+        assert!(began.elapsed() < WAIT, "{}", payer.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(sql(payer, "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'"), 1);
     ended(client, token, id).await.assert_outcome(Fault::BulkLate);
     let shown = payer.json_command(&["bulk", "show", id]);

@@ -349,6 +349,7 @@ async fn a_killed_server_finishes_the_match_afterwards() {
     begun.assert_status(202);
     let status = begun.header("content-location").to_owned();
     payer.kill();
+    payer.end_leases();
     payer.serve();
     see_closed().await;
     for _ in 0..1_800 {

@@ -29,7 +29,11 @@ async fn t_f10_a_clock_behind_what_the_store_has_seen_is_told_and_tokens_live_as
         assert!(begun.elapsed() < Duration::from_secs(60), "no entry in the ledger");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(payer.log().contains("the wall clock was set"), "{}", payer.log());
+    // Lines of the log are written beside the work that they tell of.
+    while !payer.log().contains("the wall clock was set") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", payer.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let metrics = client.http.get(format!("{}/metrics", payer.ops)).send().await;
     let metrics = metrics.expect("an answer").text().await.expect("text");
     assert!(
