@@ -110,7 +110,10 @@ async fn what_is_no_reason_is_refused_with_its_place_and_nothing_is_shown_or_wri
     let scene = Scene::start().await;
     let bearer = scene.token("reviewer");
     let path = format!("/ops/v1/reviews/{}", scene.review);
-    let before = scene.payer.count("ledger_entry");
+    // But for what the server does by itself meanwhile.
+    let of_requests =
+        "ledger_entry WHERE action NOT LIKE 'alert.%' AND action NOT LIKE 'server.%' AND action NOT LIKE 'ledger.%'";
+    let before = scene.payer.count(of_requests);
     let (long, fits) = ("x".repeat(501), "\u{e9}".repeat(500));
     let bad: [&[u8]; 8] = [
         b"",
@@ -147,11 +150,7 @@ async fn what_is_no_reason_is_refused_with_its_place_and_nothing_is_shown_or_wri
         .await
         .assert_outcome(Fault::ParameterInvalid);
     let viewed = scene.payer.count("ledger_entry WHERE action LIKE '%.viewed'");
-    assert_eq!(
-        scene.payer.count("ledger_entry") - before,
-        1,
-        "the token of the auditor"
-    );
+    assert_eq!(scene.payer.count(of_requests) - before, 1, "the token of the auditor");
     let request = scene
         .bare("GET", &path, Some(&bearer))
         .header("x-access-reason", fits.as_bytes());

@@ -375,7 +375,7 @@ async fn operators_are_shown_which_alerts_are_raised_and_what_to_do() {
     let now_ms = Clock::System.now_ms();
     payer.execute(&format!(
         "INSERT INTO partner_health (partner_id, budget_milli, budget_at_ms, failures, window_from_ms, window_calls, window_failed, opened, \
-         open_until_ms) VALUES ('dead', 0, {now_ms}, 0, {now_ms}, 0, 0, 2, {now_ms} + 60000)"
+         open_until_ms) VALUES ('dead', 0, {now_ms}, 0, {now_ms}, 0, 0, 2, {now_ms} + 3600000)"
     ));
     let items = operator.all("alerts").await;
     let raised = of(&items, "partner-failing");

@@ -25,7 +25,7 @@ fn patient(event: &Value) -> Option<&str> {
 }
 
 async fn settled(payer: &TestPayer) {
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         let left = payer.count("ledger_entry WHERE action = 'disclosure.begun'")
             - payer.count("ledger_entry WHERE action = 'disclosure.completed'");
         if left == 0 {

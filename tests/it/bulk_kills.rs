@@ -28,7 +28,9 @@ const WORKERS: usize = 2;
 /// Longest time before a kill, milliseconds.
 const LIFE_MS: f64 = 2_500.0;
 /// How long a run may take.
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_secs(300);
+/// How long a worker that lost its lease may need to see that and to take back what it wrote.
+const TAKEN_BACK: Duration = Duration::from_secs(60);
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -176,18 +178,24 @@ impl Bed {
     }
 
     /// The files in the folder of a run are those of its rows.
-    fn assert_files(&self, status: &str, why: &str) {
+    async fn assert_files(&self, status: &str, why: &str) {
         let id = status.rsplit('/').next().expect("an id");
         let folder = self.payer.home().join("exports").join(id);
-        let there: BTreeSet<String> = std::fs::read_dir(&folder)
-            .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-            .collect();
         let rows = self.words(&format!(
             "SELECT name AS word, bytes AS n FROM bulk_file WHERE job_id = '{id}'"
         ));
         let named: BTreeSet<String> = rows.into_keys().collect();
-        assert_eq!(there, named, "{why}");
+        let there = || -> BTreeSet<String> {
+            std::fs::read_dir(&folder)
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+                .collect()
+        };
+        let began = Instant::now();
+        while there() != named && began.elapsed() < TAKEN_BACK {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(there(), named, "{why}");
     }
 
     fn words(&self, sql: &str) -> BTreeMap<String, i64> {
@@ -254,7 +262,7 @@ impl Bed {
             .count(&format!("member_group_entry WHERE group_id = '{id}-match'"));
         assert_eq!(matched, MEMBERS as i64 - 1, "{why}");
         assert_eq!(manifest["output"][0]["count"], 2, "{why}: {manifest:#}");
-        self.assert_files(&status, &why);
+        self.assert_files(&status, &why).await;
     }
 
     /// An export in which processes are killed: its manifest counts what is in the tables, and its files have each resource once.
@@ -298,7 +306,7 @@ impl Bed {
             wanted.remove(rtype);
         }
         assert_eq!(counts, wanted, "{why}");
-        self.assert_files(&status, &why);
+        self.assert_files(&status, &why).await;
         manifest
     }
 

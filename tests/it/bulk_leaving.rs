@@ -3,7 +3,7 @@
 
 use crate::bulk::{ASYNC, Bulk, THIRD_NPI, send};
 use crate::bulk_match::{body, lines, member, run, started, token};
-use crate::revoked_streams::{ended, number, soon};
+use crate::revoked_streams::{ended, number};
 use crate::support::client::{Client, http};
 use crate::support::payer::{PARTNER_URI, TestPayer};
 use crate::support::pki::Kind;
@@ -16,11 +16,21 @@ use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Shared resources that are added, and about how many bytes each has: more than the buffers between server and reader take.
 const SHARED: usize = 250;
 const SHARED_BYTES: usize = 60_000;
+
+/// How long to wait for what comes by itself.
+const WAIT: Duration = Duration::from_secs(60);
+/// A reader that hardly reads takes so much each time, and then nothing for so long: enough not to be cut off because of that, and for some
+/// minutes not all.
+const SIP_BYTES: usize = 192 * 1024;
+const SIP_PAUSE: Duration = Duration::from_secs(2);
 
 /// Connections with the certificate to which the tokens of the client are bound.
 pub fn shared_wire(payer: &TestPayer, client: &mut Client) -> Wire {
@@ -29,8 +39,11 @@ pub fn shared_wire(payer: &TestPayer, client: &mut Client) -> Wire {
     Wire::new(payer, Some(&pair))
 }
 
-/// A download of which only the beginning has been read.
-pub struct Stalled(StreamOwned<ClientConnection, TcpStream>, usize);
+/// A download of which only the beginning has been read, and hardly more is while it stalls.
+pub struct Stalled {
+    hurry: Arc<AtomicBool>,
+    reader: JoinHandle<usize>,
+}
 
 impl Stalled {
     pub fn begin(wire: &Wire, token: &str, path: &str, correlation: &str) -> Stalled {
@@ -41,29 +54,54 @@ impl Stalled {
              connection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).expect("written");
-        let mut first = vec![0; 16 * 1024];
-        let count = stream.read(&mut first).expect("an answer");
+        stream.sock.set_read_timeout(Some(WAIT)).expect("a socket option");
+        let (mut first, mut count) = (vec![0; 16 * 1024], 0);
+        // Until something of the body is there.
+        loop {
+            let more = stream.read(&mut first[count..]).expect("an answer");
+            assert!(more > 0, "the answer ended after {count} bytes");
+            count += more;
+            let end = first[..count].windows(4).position(|four| four == b"\r\n\r\n");
+            if end.is_some_and(|end| end + 4 < count) {
+                break;
+            }
+        }
         let head = String::from_utf8_lossy(&first[..count]).to_ascii_lowercase();
         assert!(head.starts_with("http/1.1 200"), "{head}");
-        Stalled(stream, count)
+        let hurry = Arc::new(AtomicBool::new(false));
+        let hurried = Arc::clone(&hurry);
+        let reader = std::thread::spawn(move || read_on(stream, count, &hurried));
+        Stalled { hurry, reader }
     }
 
     /// Reads what still comes; how many bytes came in all.
-    pub fn rest(mut self) -> usize {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(count) = self.0.read(&mut buffer) {
-            if count == 0 {
-                break;
-            }
-            self.1 += count;
+    pub fn rest(self) -> usize {
+        self.hurry.store(true, Ordering::Release);
+        self.reader.join().expect("it reads")
+    }
+}
+
+/// Reads in sips, after `hurry` all; how many bytes came in all.
+fn read_on(mut stream: StreamOwned<ClientConnection, TcpStream>, mut came: usize, hurry: &AtomicBool) -> usize {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let paused = Instant::now();
+        while !hurry.load(Ordering::Acquire) && paused.elapsed() < SIP_PAUSE {
+            std::thread::sleep(Duration::from_millis(20));
         }
-        self.1
+        let mut sip = 0;
+        while sip < SIP_BYTES {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return came,
+                Ok(count) => (sip, came) = (sip + count, came + count),
+            }
+        }
     }
 }
 
 /// The disclosure of this request was broken off in the middle of `size` bytes.
 fn assert_broken_off(payer: &TestPayer, correlation: &str, (reading, size): (Stalled, u64)) {
-    let entry = ended(payer, correlation, soon() * 2);
+    let entry = ended(payer, correlation, WAIT);
     assert_eq!(
         (entry["outcome"]["class"].as_str(), entry["outcome"]["reason"].as_str()),
         (Some("failed"), Some(Fault::NotFound.code())),
@@ -147,7 +185,7 @@ async fn t_d10_a_file_of_shared_resources_ends_when_a_member_leaves() {
     // Whole, it is one disclosure, of the job.
     let whole = bulk.send("GET", &url, &[("x-correlation-id", "shared-whole")]).await;
     whole.assert_status(200);
-    let entry = ended(&bulk.payer, "shared-whole", soon() * 2);
+    let entry = ended(&bulk.payer, "shared-whole", WAIT);
     assert_eq!(
         (number(&entry["bytes"]), &entry["outcome"]["class"]),
         (size, &json!("ok")),
@@ -327,7 +365,7 @@ async fn groups_of_strangers_go_with_the_files_and_groups_of_members_with_their_
     let path = status.strip_prefix(&client.origin).expect("ours").to_owned();
     send(&client, &token, "DELETE", &path, &[], "").await.assert_status(202);
     let eventually = async |what: &str, table: &str, left: i64| {
-        for _ in 0..600 {
+        for _ in 0..2_400 {
             if payer.count(table) == left {
                 return;
             }

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_secs(240);
 
 fn sql(payer: &TestPayer, text: &str) -> usize {
     diesel::sql_query(text).execute(&mut payer.db()).expect("changed")
@@ -65,11 +65,11 @@ async fn assert_parked_and_ended(payer: &TestPayer, (client, token): (&Client, &
     }
     let parked = payer.json_command(&["jobs", "list", "--parked"]).to_string();
     assert!(parked.contains(kind) && parked.contains("store"), "{parked}");
-    assert!(
-        payer.log().contains(Fault::BulkFolder.code()) || payer.log().contains("No such file"),
-        "{}",
-        payer.log()
-    );
+    // Lines of the log are written beside the work that they tell of.
+    while !payer.log().contains(Fault::BulkFolder.code()) && !payer.log().contains("No such file") {
+        assert!(began.elapsed() < WAIT, "{}", payer.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(sql(payer, "UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'"), 1);
     ended(client, token, id).await.assert_outcome(Fault::BulkLate);
     let shown = payer.json_command(&["bulk", "show", id]);
@@ -97,7 +97,7 @@ async fn a_bulk_match_whose_body_is_gone_judges_nobody_is_parked_and_fails() {
         .header("prefer", "respond-async");
     // The server may die before it can answer.
     let _ = request.body(body(&three(&payer))).send().await;
-    payer.await_end(Duration::from_secs(30));
+    payer.await_end(WAIT);
     payer.end_leases();
     assert_eq!(
         (payer.count("bulk_job"), payer.count("bulk_file WHERE side = 'spool'")),
@@ -134,8 +134,7 @@ async fn an_export_whose_lists_are_gone_before_its_end_has_no_manifest_is_parked
     let (mut payer, client) = TestPayer::prepare(4);
     payer.serve_with(&[("CAUSEWAY_FAILPOINT", "bulk.piece-done")]);
     let mut bulk = Bulk::matched(payer, client).await;
-    bulk.begin("").await;
-    bulk.payer.await_end(Duration::from_secs(30));
+    bulk.begin_to_its_crash("").await;
     bulk.payer.end_leases();
     let rows = bulk.payer.count("bulk_file");
     let (id, removed) = remove_files(&bulk.payer.exports());

@@ -64,7 +64,7 @@ pub async fn run(client: &Client, token: &str, body: impl Into<reqwest::Body>) -
     let begun = kick_off(client, token, body).await;
     begun.assert_status(202);
     let status = begun.header("content-location").to_owned();
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         let reply = send(client, token, "GET", &status).await;
         if reply.status != 202 {
             reply.assert_status(200);
@@ -271,7 +271,7 @@ async fn a_member_whose_grant_ends_leaves_the_group_and_its_files() {
     );
     let file = manifest["output"][0]["url"].as_str().expect("a URL");
     send(&client, &token, "GET", file).await.assert_outcome(Fault::NotFound);
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         let reply = send(&client, &token, "GET", &status).await;
         if reply.status == 200 && reply.json()["output"][0]["url"] != file {
             let groups = lines(&client, &token, &reply.json(), "output", "Group").await;
@@ -301,14 +301,14 @@ async fn members_on_the_disk_without_a_match_are_removed() {
         .header("prefer", "respond-async");
     let whole = body(&[member(&payer, 0, Variation::Exact, "mp-0")]);
     assert!(request.body(whole).send().await.is_err());
-    payer.await_end(Duration::from_secs(30));
+    payer.await_end(Duration::from_secs(120));
     let folder = payer.home().join("spooled");
     let left = || std::fs::read_dir(&folder).expect("a folder").count();
     assert_eq!((left(), payer.count("bulk_job")), (1, 0));
     let due = diesel::sql_query("UPDATE job SET due_ms = 0 WHERE kind = 'bulk-end'").execute(&mut payer.db());
     assert_eq!(due.expect("due"), 1);
     payer.serve_with(&[("CAUSEWAY_EXPORTS__URL", "file:spooled")]);
-    for _ in 0..400 {
+    for _ in 0..2_400 {
         if left() == 0 {
             return;
         }
@@ -349,6 +349,7 @@ async fn a_killed_server_finishes_the_match_afterwards() {
     begun.assert_status(202);
     let status = begun.header("content-location").to_owned();
     payer.kill();
+    payer.end_leases();
     payer.serve();
     see_closed().await;
     for _ in 0..1_800 {
@@ -398,7 +399,7 @@ async fn a_result_that_is_taken_is_in_the_ledger_and_an_empty_group_exports_noth
         .await;
     begun.assert_status(202);
     let export = begun.header("content-location").to_owned();
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         let reply = send(&client, &token, "GET", &export).await;
         if reply.status == 200 {
             assert_eq!(reply.json()["output"], json!([]));

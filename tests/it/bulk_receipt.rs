@@ -217,7 +217,7 @@ async fn a_receipt_says_what_an_export_has_and_what_the_partner_says_of_it_is_ke
         .await
         .assert_outcome(Fault::NotFound);
     let folder = bulk.payer.exports().join(id);
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         if !folder.exists() {
             let listed = bulk.payer.json_command(&["bulk", "list"]);
             let job = &listed["items"][0];

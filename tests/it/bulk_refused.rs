@@ -141,7 +141,7 @@ async fn a_job_that_is_deleted_while_it_runs_or_twice_is_gone() {
     // The jobs that were taken away have no part in the number of jobs that a partner may have.
     bulk.done(&bulk.begin("?_type=Patient").await).await;
     let folder = bulk.payer.exports();
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         let left = std::fs::read_dir(&folder).map_or(0, Iterator::count);
         if left == 1 {
             return;
@@ -211,7 +211,7 @@ async fn a_download_of_a_job_that_is_deleted_comes_whole_or_breaks_off() {
     send(&client, &token, "GET", &below(&url), &[], "")
         .await
         .assert_outcome(Fault::NotFound);
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         if payer.count("bulk_job") == 0 && std::fs::read_dir(payer.exports()).map_or(0, Iterator::count) == 0 {
             return;
         }

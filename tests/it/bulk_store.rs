@@ -14,8 +14,8 @@ use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// A wait for the store that comes to its end, and what is around it.
-const BOUND: Duration = Duration::from_secs(25);
+/// A wait for the store that comes to its end by itself, which is shorter than half a minute, and what is around it on a busy machine.
+const BOUND: Duration = Duration::from_secs(90);
 
 async fn started(bucket: &Bucket) -> Bulk {
     let (mut payer, client) = TestPayer::prepare(4);
@@ -203,7 +203,8 @@ async fn a_slow_store_is_given_up_in_time_and_serves_again() {
     bulk.send("GET", &other, &[]).await.assert_status(202);
     let began = Instant::now();
     bulk.send("GET", "/fhir/Patient", &[]).await;
-    assert!(began.elapsed() < Duration::from_secs(5), "other requests do not wait");
+    // The shortest wait for the store is ten seconds.
+    assert!(began.elapsed() < Duration::from_secs(9), "other requests do not wait");
     await_failures(&bulk.payer, 1).await;
 
     bucket.set(Mood::Honest).await;

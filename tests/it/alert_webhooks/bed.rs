@@ -31,6 +31,8 @@ use tokio::runtime::Runtime;
 pub const NOW_MS: i64 = 1_800_000_000_000;
 pub const MINUTE_MS: i64 = 60_000;
 pub const SECRET: &str = "a secret of more than thirty-two characters";
+/// When a receiver is given up, where that is not what a test is about: only one that never answers takes so long.
+const GIVEN_UP: Duration = Duration::from_secs(60);
 
 /// Writes the file of these receivers, each with its secret, into a folder.
 pub fn write(folder: &Path, receivers: &[(&str, &str, &str)]) {
@@ -71,6 +73,7 @@ fn context(store: &Store) -> Context {
 pub struct Bed {
     pub ctx: Context,
     receivers: Arc<ReceiverList>,
+    given_up: Duration,
     folder: TempDir,
     pub runtime: Runtime,
     _store: TestStore,
@@ -83,6 +86,7 @@ impl Bed {
         let mut bed = Bed {
             ctx: context(&store),
             receivers: Arc::default(),
+            given_up: GIVEN_UP,
             folder,
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -93,6 +97,11 @@ impl Bed {
         };
         bed.list(receivers);
         bed
+    }
+
+    /// The servers give a receiver up after this time.
+    pub fn gives_up_after(&mut self, time: Duration) {
+        self.given_up = time;
     }
 
     /// The servers start again with these receivers.
@@ -150,7 +159,7 @@ impl Bed {
     }
 
     pub fn runner(&self) -> Runner {
-        let step = WebhookStep::new(Arc::clone(&self.receivers)).within(Duration::from_secs(2));
+        let step = WebhookStep::new(Arc::clone(&self.receivers)).within(self.given_up);
         self.runner_of(vec![Arc::new(step)])
     }
 

@@ -16,6 +16,7 @@ fn a_running_server_tells_what_waits() {
     let alerts = "[alerts]\nreceivers = \"receivers.toml\"\n[jobs]\npoll_seconds = 1\n";
     std::fs::write(&file, format!("{config}{alerts}")).expect("written");
     payer.serve();
+    let before_s = Clock::System.now_ms() / 1_000;
     payer.execute(
         "INSERT INTO alert_delivery (id, episode_id, receiver, event, state, body, made_ms) \
          VALUES ('d', 'e', 'oncall', 'begin', 'waiting', '{\"id\":\"d\"}', 0)",
@@ -26,14 +27,15 @@ fn a_running_server_tells_what_waits() {
     );
     let began = Instant::now();
     while payer.count("alert_delivery WHERE state = 'delivered'") == 0 {
-        assert!(began.elapsed() < Duration::from_secs(10), "{}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(20));
     }
     let got = hook.got();
     let told_s = got[0].header("x-causeway-signature");
     let told_s: i64 = told_s[2..].split(',').next().expect("a time").parse().expect("seconds");
     verified(&got[0], told_s * 1_000);
-    assert!((Clock::System.now_ms() / 1_000 - told_s).abs() < 60);
+    let now_s = Clock::System.now_ms() / 1_000;
+    assert!((before_s..=now_s).contains(&told_s), "{told_s}, {before_s} to {now_s}");
     let shown = payer.json_command(&["alerts", "--receivers"]);
     assert_eq!(
         (

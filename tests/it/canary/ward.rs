@@ -58,7 +58,8 @@ impl Ward {
         std::fs::write(payer.home().join("ward.ndjson"), lines).expect("a file");
         let said = payer.json_command(&["import", "ward.ndjson"]);
         assert_eq!(said["rejected"], 0, "{said}");
-        payer.serve();
+        // One token is used for more than a thousand requests, which may take longer than the five minutes that it has otherwise.
+        payer.serve_with(&[("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "3600")]);
         let mut clients = vec![first];
         for (id, npi) in &PARTNERS[1..] {
             clients.push(payer.register(id, npi, &format!("https://{id}.example/fhir")));
