@@ -10,6 +10,7 @@ use causeway::store::search::COUNTED_MAX;
 use causeway::synth::Variation;
 use diesel::RunQueryDsl as _;
 use serde_json::Value;
+use std::time::Instant;
 
 /// What breaks a statement, a pattern, a path or a log line that is put together from texts.
 const HOSTILE: &[&str] = &[
@@ -50,7 +51,9 @@ const HOSTILE: &[&str] = &[
 ];
 
 async fn granted() -> (TestPayer, Client, String, String) {
-    let (payer, client) = TestPayer::start(3);
+    let (mut payer, client) = TestPayer::prepare(3);
+    // A search over as much as it may look at is not to be given up on a busy machine.
+    payer.serve_with(&[("CAUSEWAY_LIMITS__HANDLER_SECONDS", "300")]);
     let token = client.token(ALL_SCOPES).await;
     let (id, _) = client.matched(&token, &payer.request(0, Variation::Exact)).await;
     (payer, client, token, id)
@@ -74,9 +77,11 @@ fn modes(reply: &Reply, mode: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn t_b09_a_hostile_value_is_a_value_and_finds_nothing() {
-    let (payer, client, token, id) = granted().await;
+    let (payer, client, mut token, id) = granted().await;
+    let mut made = Instant::now();
     let patient = format!("Patient/{id}");
     for text in HOSTILE {
+        client.renew(&mut token, &mut made).await;
         for (rtype, name) in [
             ("Patient", "_id"),
             ("Patient", "identifier"),
