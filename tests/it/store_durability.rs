@@ -168,7 +168,7 @@ fn watch_server(place: &Place) -> (std::process::Child, std::path::PathBuf) {
     let mut watcher = Command::new("strace")
         .args(["-f", "-ttt", "-e", "trace=fsync,fdatasync", "-o"])
         .arg(&trace)
-        .args(watched.iter().flat_map(|process| ["-p", process]))
+        .args(watched.iter().flat_map(|process| ["-p", *process]))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
