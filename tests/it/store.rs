@@ -8,6 +8,7 @@ use causeway::store::{Db, Store, StoreOptions};
 use diesel::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 pub fn insert(db: &mut Db, hash: Vec<u8>) -> Result<(), Failure> {
     diesel::insert_into(operator_token::table)
@@ -44,11 +45,12 @@ fn a_second_opener_is_told_that_the_store_is_busy() {
     assert_eq!(second.err().expect("refused").fault(), Fault::StoreBusy);
     drop(first);
     // The writing thread lets go after its last checkpoint.
-    for _ in 0..200 {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
         if Store::open(&place.url, &StoreOptions::default()).is_ok() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the lock outlived its owner");
 }

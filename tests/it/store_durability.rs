@@ -7,6 +7,7 @@ use causeway::store::{Db, Store, StoreOptions, durability};
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const ACKNOWLEDGED: usize = 12;
 
@@ -163,22 +164,29 @@ fn watch_server(place: &Place) -> (std::process::Child, std::path::PathBuf) {
     let pid = file.lines().next().unwrap_or("0");
     // The WAL writer was there before, and now and then syncs what a session commits.
     let running = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let watched = std::iter::once(pid).chain(running.split_whitespace());
-    let watcher = Command::new("strace")
+    let watched: Vec<&str> = std::iter::once(pid).chain(running.split_whitespace()).collect();
+    let mut watcher = Command::new("strace")
         .args(["-f", "-ttt", "-e", "trace=fsync,fdatasync", "-o"])
         .arg(&trace)
-        .args(watched.flat_map(|process| ["-p", process]))
+        .args(watched.iter().flat_map(|process| ["-p", *process]))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("strace runs");
-    // Attached once its trace file is there; processes forked later are followed from their first instruction.
-    for _ in 0..200 {
-        if trace.exists() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+    // Processes forked later are followed from their first instruction. Where tracing is not allowed, it ends by itself.
+    let began = Instant::now();
+    while watcher.try_wait().expect("a status").is_none() && !watched.iter().all(|process| is_traced(process)) {
+        assert!(began.elapsed() < Duration::from_secs(60), "strace attaches to nobody");
+        std::thread::sleep(Duration::from_millis(10));
     }
-    std::thread::sleep(std::time::Duration::from_millis(100));
     (watcher, trace)
+}
+
+/// Whether a process is traced, or has ended.
+fn is_traced(process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"))
+        .is_none_or(|tracer| tracer.trim() != "0")
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A token lives 300 s; a run may be longer.
-const TOKEN_AGE: Duration = Duration::from_secs(200);
+const TOKEN_AGE: Duration = Duration::from_secs(100);
 
 /// A resource that a caller may see.
 pub struct Seen {

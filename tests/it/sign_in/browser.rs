@@ -1,7 +1,7 @@
 //! A browser of one person who signs in: it keeps cookies, says where a navigation comes from, and goes to the identity provider and back.
 
 use crate::support::browser::{FORM, OWN, form, form_token};
-use crate::support::client::Reply;
+use crate::support::client::{PATIENCE, Reply};
 use crate::support::payer::TestPayer;
 use std::collections::BTreeMap;
 
@@ -18,7 +18,9 @@ impl Visitor {
         let http = reqwest::Client::builder()
             .tls_certs_only([authority])
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(std::time::Duration::from_secs(30))
+            .timeout(PATIENCE)
+            // The server closes what was idle for ten seconds, which a test that waits for a command does not see.
+            .pool_max_idle_per_host(0)
             .build();
         Visitor {
             http: http.expect("a client"),

@@ -39,7 +39,7 @@ pub enum Twist {
     OtherKey,
     /// This path answers with this status and text.
     Says(&'static str, u16, String),
-    /// This path never answers.
+    /// This path does not answer, for ten minutes.
     Silence(&'static str),
 }
 
@@ -182,7 +182,7 @@ fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
         (twist, answer)
     };
     let (status, location, body) = match twist {
-        Some(None) => return std::thread::sleep(Duration::from_secs(30)),
+        Some(None) => return std::thread::sleep(Duration::from_secs(600)),
         Some(Some((status, text))) => (status, String::new(), text),
         None => answer,
     };

@@ -5,10 +5,13 @@ use super::pki::Pair;
 use causeway::error::Fault;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const MATCH_SCOPE: &str = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
 pub const ALL_SCOPES: &str = "system/*.rs http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match";
+
+/// How long a client waits for an answer: longer than a busy machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A partner's side of the wire.
 pub struct Client {
@@ -19,12 +22,14 @@ pub struct Client {
     pub origin: String,
 }
 
-/// An HTTP client that trusts `ca` and presents `identity`.
+/// An HTTP client that trusts `ca` and presents `identity`. What a test did not use for almost as long as the server keeps it, a minute, it does not
+/// use again.
 pub fn http(ca: &str, identity: Option<&Pair>) -> reqwest::Client {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).expect("a certificate")])
-        .timeout(Duration::from_secs(30));
+        .timeout(PATIENCE)
+        .pool_idle_timeout(Duration::from_secs(50));
     if let Some(pair) = identity {
         let pem = format!("{}{}", pair.certificate, pair.key);
         builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity"));
@@ -62,6 +67,15 @@ impl Client {
         let reply = self.ask_token(&self.assertion().sign(&self.key), scope).await;
         reply.assert_status(200);
         reply.json()["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Takes another token for all scopes when the one that was made then grows old: it lives for five minutes, and a busy machine may need
+    /// more for a test of many requests.
+    pub async fn renew(&self, token: &mut String, made: &mut Instant) {
+        if made.elapsed() > Duration::from_secs(100) {
+            *made = Instant::now();
+            *token = self.token(ALL_SCOPES).await;
+        }
     }
 
     /// `POST Patient/$member-match` with these bytes.

@@ -1,7 +1,7 @@
 //! A person at the console: a browser that keeps one cookie, follows links and sends forms, and never follows a redirect by itself.
 
 use super::browser::{FORM, OWN, form, form_token};
-use super::client::Reply;
+use super::client::{PATIENCE, Reply};
 use super::payer::TestPayer;
 
 /// A browser of one person.
@@ -31,7 +31,9 @@ impl Person {
         let http = reqwest::Client::builder()
             .tls_certs_only([authority])
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(std::time::Duration::from_secs(30))
+            .timeout(PATIENCE)
+            // The server closes what was idle for ten seconds, which a test that waits for a command does not see.
+            .pool_max_idle_per_host(0)
             .build();
         Person {
             http: http.expect("a client"),

@@ -76,7 +76,7 @@ fn serve(mut stream: TcpStream, got: &Mutex<Vec<HookRequest>>, answers: &Mutex<V
     let (status, more) = match answer.unwrap_or(HookAnswer::Status(200)) {
         HookAnswer::Status(status) => (status, String::new()),
         HookAnswer::Elsewhere(url) => (307, format!("location: {url}\r\n")),
-        HookAnswer::Silence => return std::thread::sleep(Duration::from_secs(30)),
+        HookAnswer::Silence => return std::thread::sleep(Duration::from_secs(600)),
     };
     let answer = format!("HTTP/1.1 {status} Said\r\nconnection: close\r\n{more}content-length: 0\r\n\r\n");
     // A client that has gone is not the test's concern.

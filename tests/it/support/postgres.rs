@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 const KEEPER: &str = r#"
 trap '' PIPE
@@ -16,7 +17,7 @@ home=$(mktemp -d /tmp/causeway-pg.XXXXXX)
 stop() { pg_ctl -D "$home/data" -m immediate -w stop >>"$home/log" 2>&1; cd /; rm -rf "$home"; }
 trap stop EXIT
 initdb -D "$home/data" -U postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$home/log" 2>&1 &&
-pg_ctl -D "$home/data" -w -t 60 -l "$home/server.log" -o "-k $home -c listen_addresses= -c max_connections=300" start >>"$home/log" 2>&1 ||
+pg_ctl -D "$home/data" -w -t 180 -l "$home/server.log" -o "-k $home -c listen_addresses= -c max_connections=300" start >>"$home/log" 2>&1 ||
 { cat "$home/log" >&2; exit 1; }
 echo "$home"
 cat >/dev/null
@@ -60,15 +61,25 @@ pub fn filled_database(fill: impl FnOnce(&str)) -> String {
 fn create(how: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    execute("postgres", &format!("CREATE DATABASE {name} {how}"));
+    let statement = format!("CREATE DATABASE {name} {how}");
+    let began = Instant::now();
+    // A session that is still in the template ends soon. PostgreSQL waits five seconds for it, a busy machine takes longer.
+    while let Err(error) = try_execute("postgres", &statement) {
+        let is_in_use = error.to_string().contains("is being accessed by other users");
+        assert!(is_in_use && began.elapsed() < Duration::from_secs(120), "{error}");
+    }
     url(&name)
 }
 
 /// Runs one statement in database `name`.
 pub fn execute(name: &str, statement: &str) {
+    try_execute(name, statement).expect("the statement runs");
+}
+
+fn try_execute(name: &str, statement: &str) -> diesel::QueryResult<()> {
     use diesel::connection::{Connection as _, SimpleConnection as _};
     let mut connection = diesel::pg::PgConnection::establish(&url(name)).expect("the private cluster answers");
-    connection.batch_execute(statement).expect("the statement runs");
+    connection.batch_execute(statement)
 }
 
 /// The folder with `initdb`: the newest installed version, or what PATH has.
@@ -155,7 +166,7 @@ impl Own {
         let control = binaries().expect("PostgreSQL is installed").join("pg_ctl");
         let home = self.0.folder.display();
         let line = format!(
-            "cd / && {} -D {home}/data -m immediate -w -t 60 -l {home}/server.log \
+            "cd / && {} -D {home}/data -m immediate -w -t 180 -l {home}/server.log \
              -o '-k {home} -c listen_addresses= -c max_connections=300' restart",
             control.display()
         );

@@ -120,7 +120,7 @@ impl Bucket {
             .await;
     }
 
-    /// Waits until there is no object, 30 seconds at most.
+    /// Waits until there is no object, two minutes at most.
     pub async fn await_empty(&self) {
         let began = Instant::now();
         loop {
@@ -128,7 +128,7 @@ impl Bucket {
             if keys.is_empty() {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "{keys:?}");
+            assert!(began.elapsed() < Duration::from_secs(120), "{keys:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

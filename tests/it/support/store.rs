@@ -118,7 +118,7 @@ pub fn connect(url: &StoreUrl) -> Db {
         StoreUrl::Sqlite(path) => {
             let path = path.to_str().expect("utf-8");
             let mut sqlite = diesel::SqliteConnection::establish(path).expect("opens");
-            diesel::connection::SimpleConnection::batch_execute(&mut sqlite, "PRAGMA busy_timeout=5000")
+            diesel::connection::SimpleConnection::batch_execute(&mut sqlite, "PRAGMA busy_timeout=60000")
                 .expect("a pragma");
             Db::Sqlite(sqlite)
         }

@@ -84,7 +84,7 @@ pub async fn asked_everything(ctx: &Context, patient: &str, query: EverythingQue
             not_before_s: 0,
             not_after_s: i64::MAX,
         }),
-        longest: Duration::from_secs(60),
+        longest: Duration::from_secs(600),
     };
     let url = format!("{}/x", ctx.payer.base_url);
     let no_links = Box::new(|_| String::new());

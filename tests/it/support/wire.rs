@@ -78,9 +78,12 @@ impl Client {
     }
 }
 
-/// Lets the HTTP clients of this thread see that a server that ended closed their connections, so that none is used again.
+/// Lets the HTTP clients of this thread see that a server that ended closed their connections, so that none is used again. In pauses: after each,
+/// the clients run, however late this thread wakes up.
 pub async fn see_closed() {
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A right `$member-match` request of the partner with this NPI.
@@ -123,7 +126,7 @@ impl Wire {
     pub fn open(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let socket = TcpStream::connect(&self.address).expect("a connection");
         socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .expect("a socket option");
         let name = ServerName::try_from("localhost").expect("a name");
         let session = ClientConnection::new(Arc::clone(&self.config), name).expect("a session");
