@@ -64,14 +64,14 @@ impl Drop for Worker {
     }
 }
 
-/// Waits for a state of the job, thirty seconds at most.
+/// Waits for a state of the job, two minutes at most.
 fn await_job(db: &mut Db, what: &str, is_so: impl Fn(&Row) -> bool) -> Row {
     let began = Instant::now();
     loop {
         match expired(db) {
             Some(row) if is_so(&row) => return row,
             row => assert!(
-                began.elapsed() < Duration::from_secs(30),
+                began.elapsed() < Duration::from_secs(120),
                 "{what} did not come: {row:?}"
             ),
         }
@@ -181,8 +181,9 @@ fn operators_see_the_jobs_and_replay_what_is_parked() {
     let (payer, _) = TestPayer::start(1);
     let began = Instant::now();
     let all = i64::try_from(recurring()).expect("few");
-    while payer.count("job WHERE last_class = 'done' AND lease_until_ms IS NULL") < all {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", payer.log());
+    // The one that is parked below does not run again within the hour; others may be at work.
+    while payer.count("job WHERE last_class = 'done' AND (kind <> 'roster' OR lease_until_ms IS NULL)") < all {
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     let parked = "UPDATE job SET state = 'parked', parked_at_ms = 1, last_class = 'crash_loop' WHERE kind = 'roster'";

@@ -3,7 +3,7 @@
 
 use super::store::{SOON, covered};
 use super::{Log, ours_with, python_with, write};
-use crate::support::payer::{TestPayer, program};
+use crate::support::payer::{TestPayer, free_ports, program};
 use causeway::audit::cosignature::{WitnessKey, WitnessWord};
 use causeway::audit::note::LogKey;
 use causeway::audit::tree::{TreeHash, leaf_hash};
@@ -253,7 +253,7 @@ fn confirmed(payer: &TestPayer) -> Value {
         if told["witnesses"][0]["size"] == told["size"] {
             return told;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{told}: {}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(180), "{told}: {}", payer.log());
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -287,7 +287,9 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
         .as_str()
         .and_then(LogKey::parse);
     let key = key.expect("a key");
-    let witness = Witness::start(&home.path().join("witness"), &[&key]);
+    // Nobody else takes this port while nobody listens there.
+    let [port, _] = free_ports();
+    let witness = Witness::start_at(&home.path().join("witness"), &[&key], &format!("127.0.0.1:{port}"));
     let named = format!("{} {}", witness.url, witness.key.text());
     let asks = ("CAUSEWAY_LEDGER__WITNESSES", named.as_str());
     payer.serve_with(&[SOON, asks]);
@@ -306,7 +308,7 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     assert!(later["size"].as_u64() > told["size"].as_u64());
     let began = Instant::now();
     while of_metric(&payer, "unreachable") < 1.0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(payer.log().contains("a witness does not answer"), "{}", payer.log());
@@ -451,7 +453,7 @@ fn a_payer_whose_witness_holds_more_says_so_and_goes_on() {
     payer.serve_with(&[SOON, ("CAUSEWAY_LEDGER__WITNESSES", &named)]);
     let began = Instant::now();
     while of_metric(&payer, "contradicted") < 1.0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(payer.log().contains("audit_fork"), "{}", payer.log());
