@@ -2,7 +2,7 @@
 //!
 //! Each point once; [`super::storm`] kills at random.
 
-use super::store::{SOON, covered, folder};
+use super::store::{SOON, covered, ended_signed, folder};
 use crate::support::payer::{TestPayer, is_optimised, program};
 use causeway::audit::note::LogKey;
 use causeway::audit::sequencer::POINTS;
@@ -59,7 +59,7 @@ fn a_kill_at_any_point_leaves_one_contiguous_ledger_and_no_contradiction() {
     }
     payer.serve_with(&[SOON]);
     covered(&payer);
-    assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
+    ended_signed(&mut payer, SOON);
     seen(&payer, &mut notes);
 
     let leaves = payer.count("ledger_leaf");

@@ -3,7 +3,7 @@
 //!
 //! `CAUSEWAY_TEST_LEDGER_KILLS` sets the number of kills; `CAUSEWAY_TEST_SEED` repeats a run, as far as the machine lets it.
 
-use super::store::{SOON, covered, folder};
+use super::store::{SOON, covered, ended_signed, folder};
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::payer::{TestPayer, is_optimised, program};
 use crate::support::store::on_postgres;
@@ -382,7 +382,7 @@ async fn kills_at_random_leave_one_ledger_that_contradicts_nothing_seen_before()
     }
     payer.serve_with(&[SOON]);
     covered(&payer);
-    assert_eq!(payer.terminate(), Some(0), "{what}: {}", payer.log());
+    ended_signed(&mut payer, SOON);
     seen.files(&payer);
     assert_contiguous(&payer, &what);
     assert_answered(&payer, &seen, &what);
