@@ -293,11 +293,19 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     let named = format!("{} {}", witness.url, witness.key.text());
     let asks = ("CAUSEWAY_LEDGER__WITNESSES", named.as_str());
     payer.serve_with(&[SOON, asks]);
-    let told = confirmed(&payer);
-    let note = told["note"].as_str().expect("a note");
-    assert!(matches!(witness.key.word(note), WitnessWord::Confirmed(_)), "{note}");
-    let printed = payer.command(&["audit", "checkpoint", "--witnessed"]).stdout;
-    assert_eq!(String::from_utf8_lossy(&printed), note);
+    let began = Instant::now();
+    let told = loop {
+        let told = confirmed(&payer);
+        let note = told["note"].as_str().expect("a note");
+        assert!(matches!(witness.key.word(note), WitnessWord::Confirmed(_)), "{note}");
+        let printed = payer.command(&["audit", "checkpoint", "--witnessed"]).stdout;
+        let printed = String::from_utf8_lossy(&printed);
+        // The server may raise an alert meanwhile, which is an entry too.
+        if printed == note {
+            break told;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{printed} is not {note}");
+    };
     assert!(of_metric(&payer, "confirmed") >= 1.0);
 
     // A dead witness costs nothing: entries get their places, and checkpoints are signed.
@@ -316,10 +324,13 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     let before = payer.home().join("before");
     let size = told["size"].as_u64();
     let found = ours_with(&before, &key, None, Some(&told_key(&told)));
-    assert_eq!((found.result, found.witnessed), (LedgerResult::Ok, size), "{found:?}");
+    assert!(
+        found.result == LedgerResult::Ok && found.witnessed >= size,
+        "{size:?}: {found:?}"
+    );
     let (code, _, said) = python_with(&before, &key, None, Some(&told_key(&told)));
     assert!(
-        code == 0 && said.contains(&format!("\"witnessed\": {}", size.expect("a size"))),
+        code == 0 && said.contains(&format!("\"witnessed\": {}", found.witnessed.expect("a size"))),
         "{said}"
     );
 
@@ -333,9 +344,10 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     let own = &["audit", "verify", "--json", "--witness"];
     let verified = payer.command(&[own.as_slice(), &[&back.key.text()]].concat());
     let verified_told: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
-    assert_eq!(
-        (verified.status.code(), verified_told["witnessed"].as_u64()),
-        (Some(0), told["size"].as_u64())
+    assert_eq!(verified.status.code(), Some(0), "{verified_told}");
+    assert!(
+        verified_told["witnessed"].as_u64() >= told["size"].as_u64(),
+        "{verified_told}"
     );
     assert_eq!(
         ours_with(&exported, &key, None, Some(&back.key)).result,
