@@ -6,10 +6,14 @@ use causeway::synth::Variation;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 8;
 const MEMBERS: u64 = 20;
+/// So many are answered in each round before the kill, at least.
+const ANSWERED: usize = 6;
+/// One token lasts for the whole test.
+const LONG: (&str, &str) = ("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "3600");
 
 /// Restarts: three in an ordinary run, `CAUSEWAY_TEST_KILLS` of them in a long one.
 fn restarts() -> u64 {
@@ -21,7 +25,8 @@ fn restarts() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_match_survives_and_none_is_there_twice() {
-    let (mut payer, client) = TestPayer::start(MEMBERS);
+    let (mut payer, client) = TestPayer::prepare(MEMBERS);
+    payer.serve_with(&[LONG]);
     let token = client.token(MATCH_SCOPE).await;
     let client = Arc::new(client);
     // Member 1 has a twin and cannot be matched.
@@ -36,7 +41,7 @@ async fn every_acknowledged_match_survives_and_none_is_there_twice() {
 
     for round in 0..restarts() {
         let over = Arc::new(AtomicBool::new(false));
-        let mut storm = Vec::new();
+        let (mut storm, before) = (Vec::new(), acknowledged.lock().unwrap().len());
         for _ in 0..CLIENTS {
             let (client, token, bodies, over) = (
                 Arc::clone(&client),
@@ -54,18 +59,29 @@ async fn every_acknowledged_match_survives_and_none_is_there_twice() {
                     match client.try_match(&token, body, &headers).await {
                         Ok(reply) if reply.status == 200 => acknowledged.lock().unwrap().push(number),
                         Ok(reply) => assert!(matches!(reply.status, 429 | 503), "{}", reply.text()),
+                        // The server is gone, and nothing was sent to it.
+                        Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(20)).await,
                         Err(_) => unknown.lock().unwrap().push(number),
                     }
                 }
             }));
         }
         tokio::time::sleep(Duration::from_millis(300 + 137 * (round % 5))).await;
+        let began = Instant::now();
+        while acknowledged.lock().unwrap().len() < before + ANSWERED {
+            assert!(
+                storm.iter().all(|task| !task.is_finished()) && began.elapsed() < Duration::from_secs(120),
+                "no storm: {}",
+                payer.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         payer.kill();
         over.store(true, Ordering::Relaxed);
         for task in storm {
             task.await.expect("no assertion failed");
         }
-        payer.serve();
+        payer.serve_with(&[LONG]);
     }
 
     // Those whose answer was lost are asked again with the same key: done once, however it went before.
@@ -74,14 +90,14 @@ async fn every_acknowledged_match_survives_and_none_is_there_twice() {
         let name = format!("storm-{number}");
         let headers = [("X-Correlation-Id", name.as_str()), ("Idempotency-Key", name.as_str())];
         let body = bodies[number as usize % bodies.len()].clone();
-        for attempt in 0..50 {
+        for attempt in 0..300 {
             let reply = client.post_match(&token, body.clone(), &headers).await;
             if reply.status == 200 {
                 acknowledged.lock().unwrap().push(number);
                 break;
             }
             assert!(
-                matches!(reply.status, 409 | 429 | 503) && attempt < 49,
+                matches!(reply.status, 409 | 429 | 503) && attempt < 299,
                 "{name}: {}",
                 reply.text()
             );

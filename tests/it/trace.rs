@@ -6,10 +6,11 @@ use crate::support::payer::TestPayer;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const TYPED: (&str, &str) = ("content-type", "application/fhir+json");
 
-/// The items of a trace by role `support`.
+/// The items of a trace by role `support`. What a caller was refused who is not known for sure is written after the answer: that is waited for.
 async fn traced(desk: &Desk<'_>, id: &str) -> Vec<Value> {
     let encoded: String = id
         .bytes()
@@ -21,7 +22,11 @@ async fn traced(desk: &Desk<'_>, id: &str) -> Vec<Value> {
             }
         })
         .collect();
-    desk.all(&format!("trace/{encoded}")).await
+    let (path, began) = (format!("trace/{encoded}"), Instant::now());
+    while desk.get(&path).await.status == 404 && began.elapsed() < Duration::from_secs(60) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    desk.all(&path).await
 }
 
 fn actions(items: &[Value]) -> Vec<&str> {

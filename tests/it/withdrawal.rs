@@ -371,7 +371,7 @@ async fn a_running_record_is_broken_off_and_never_ends_as_if_it_were_whole() {
         ..DisclosureFilter::default()
     };
     let mut item = None;
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         let (filter, keys) = (filter.clone(), ctx.member_keys.clone());
         let told = ctx
             .store

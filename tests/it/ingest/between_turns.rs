@@ -1,7 +1,7 @@
 //! A large record comes, is checked and is stored in many turns. Between two of them the process may die, the partner may change its answer, and
 //! the opt-in, the registration or this program may be another one.
 
-use super::bed::World;
+use super::bed::{World, patient_limits};
 use causeway::error::Fault;
 use causeway::exchange::acts::ExchangeAct;
 use causeway::partner::peer::PeerLimits;
@@ -17,7 +17,7 @@ fn hasty(script: &str) -> World {
         script,
         PeerLimits {
             turn: Duration::ZERO,
-            ..PeerLimits::default()
+            ..patient_limits()
         },
     )
 }

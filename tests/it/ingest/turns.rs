@@ -1,6 +1,6 @@
 //! A large record takes as long as it takes: each attempt goes on where the last one ended, and only what brings nothing counts as failed.
 
-use super::bed::World;
+use super::bed::{World, patient_limits};
 use crate::support::store::on_postgres;
 use causeway::partner::peer::PeerLimits;
 use causeway_sandbox_partner::SandboxRoute;
@@ -14,7 +14,7 @@ const PAGES: &str = "members = { count = 2, resources = 240 }\neverything_page_s
 fn a_record_of_many_turns_comes_whole_and_each_page_is_asked_for_once() {
     let limits = PeerLimits {
         turn: Duration::ZERO,
-        ..PeerLimits::default()
+        ..patient_limits()
     };
     let world = World::with(PAGES, limits);
     let row = world.exchange();

@@ -36,6 +36,10 @@ impl Served {
         let whole = client.get(&token, &format!("Patient/{member}/$everything")).await;
         whole.assert_status(200);
         let correlation = whole.header("x-correlation-id").to_owned();
+        // Its end is written after the answer, and belongs to each packet.
+        payer
+            .await_ledger(&correlation, &["disclosure.begun", "disclosure.completed"])
+            .await;
         let auditor = Desk::of(&payer, &client, "auditor");
         let exchanges = auditor.all("exchanges").await;
         let exchange = exchanges[0]["id"].as_str().expect("an id").to_owned();
@@ -56,7 +60,10 @@ impl Served {
     pub(super) fn packet(&self, name: &str, asked: &[&str]) -> (Vec<u8>, Value) {
         let told = self.payer.json_command(
             &[
-                ["audit", "packet", "--reason", "a test", "--out", name].as_slice(),
+                [
+                    "audit", "packet", "--within", "180", "--reason", "a test", "--out", name,
+                ]
+                .as_slice(),
                 asked,
             ]
             .concat(),
@@ -335,7 +342,7 @@ async fn auditors_ask_for_packets_over_http_and_what_is_wrong_is_said() {
     let id = asked.json()["id"].as_str().expect("an id").to_owned();
     let began = Instant::now();
     while auditor.get(&format!("packets/{id}")).await.json()["state"] != "made" {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", served.payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", served.payer.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let packet = auditor.get(&format!("packets/{id}/file")).await;

@@ -59,7 +59,7 @@ async fn no_packet_is_stored_while_a_member_is_erased() {
     assert!(!erasures::touched_since(&mut db, after).expect("read"));
     let began = Instant::now();
     while served.payer.count("evidence_packet WHERE state = 'made'") == 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", served.payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", served.payer.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

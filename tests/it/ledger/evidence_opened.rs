@@ -104,7 +104,7 @@ async fn t_f05_with_four_eyes_who_asked_for_opened_values_does_not_take_them_alo
     let id = asked.json()["id"].as_str().expect("an id").to_owned();
     let began = Instant::now();
     while served.payer.count("evidence_packet WHERE state = 'made'") == 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", served.payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", served.payer.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let file = format!("packets/{id}/file");

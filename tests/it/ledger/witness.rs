@@ -3,7 +3,7 @@
 
 use super::store::{SOON, covered};
 use super::{Log, ours_with, python_with, write};
-use crate::support::payer::{TestPayer, program};
+use crate::support::payer::{TestPayer, free_ports, program};
 use causeway::audit::cosignature::{WitnessKey, WitnessWord};
 use causeway::audit::note::LogKey;
 use causeway::audit::tree::{TreeHash, leaf_hash};
@@ -253,7 +253,7 @@ fn confirmed(payer: &TestPayer) -> Value {
         if told["witnesses"][0]["size"] == told["size"] {
             return told;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{told}: {}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(180), "{told}: {}", payer.log());
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -287,15 +287,25 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
         .as_str()
         .and_then(LogKey::parse);
     let key = key.expect("a key");
-    let witness = Witness::start(&home.path().join("witness"), &[&key]);
+    // Nobody else takes this port while nobody listens there.
+    let [port, _] = free_ports();
+    let witness = Witness::start_at(&home.path().join("witness"), &[&key], &format!("127.0.0.1:{port}"));
     let named = format!("{} {}", witness.url, witness.key.text());
     let asks = ("CAUSEWAY_LEDGER__WITNESSES", named.as_str());
     payer.serve_with(&[SOON, asks]);
-    let told = confirmed(&payer);
-    let note = told["note"].as_str().expect("a note");
-    assert!(matches!(witness.key.word(note), WitnessWord::Confirmed(_)), "{note}");
-    let printed = payer.command(&["audit", "checkpoint", "--witnessed"]).stdout;
-    assert_eq!(String::from_utf8_lossy(&printed), note);
+    let began = Instant::now();
+    let told = loop {
+        let told = confirmed(&payer);
+        let note = told["note"].as_str().expect("a note");
+        assert!(matches!(witness.key.word(note), WitnessWord::Confirmed(_)), "{note}");
+        let printed = payer.command(&["audit", "checkpoint", "--witnessed"]).stdout;
+        let printed = String::from_utf8_lossy(&printed);
+        // The server may raise an alert meanwhile, which is an entry too.
+        if printed == note {
+            break told;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{printed} is not {note}");
+    };
     assert!(of_metric(&payer, "confirmed") >= 1.0);
 
     // A dead witness costs nothing: entries get their places, and checkpoints are signed.
@@ -306,7 +316,7 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     assert!(later["size"].as_u64() > told["size"].as_u64());
     let began = Instant::now();
     while of_metric(&payer, "unreachable") < 1.0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(payer.log().contains("a witness does not answer"), "{}", payer.log());
@@ -314,10 +324,13 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     let before = payer.home().join("before");
     let size = told["size"].as_u64();
     let found = ours_with(&before, &key, None, Some(&told_key(&told)));
-    assert_eq!((found.result, found.witnessed), (LedgerResult::Ok, size), "{found:?}");
+    assert!(
+        found.result == LedgerResult::Ok && found.witnessed >= size,
+        "{size:?}: {found:?}"
+    );
     let (code, _, said) = python_with(&before, &key, None, Some(&told_key(&told)));
     assert!(
-        code == 0 && said.contains(&format!("\"witnessed\": {}", size.expect("a size"))),
+        code == 0 && said.contains(&format!("\"witnessed\": {}", found.witnessed.expect("a size"))),
         "{said}"
     );
 
@@ -331,9 +344,10 @@ fn a_payer_asks_its_witness_and_auditors_can_demand_it() {
     let own = &["audit", "verify", "--json", "--witness"];
     let verified = payer.command(&[own.as_slice(), &[&back.key.text()]].concat());
     let verified_told: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
-    assert_eq!(
-        (verified.status.code(), verified_told["witnessed"].as_u64()),
-        (Some(0), told["size"].as_u64())
+    assert_eq!(verified.status.code(), Some(0), "{verified_told}");
+    assert!(
+        verified_told["witnessed"].as_u64() >= told["size"].as_u64(),
+        "{verified_told}"
     );
     assert_eq!(
         ours_with(&exported, &key, None, Some(&back.key)).result,
@@ -451,7 +465,7 @@ fn a_payer_whose_witness_holds_more_says_so_and_goes_on() {
     payer.serve_with(&[SOON, ("CAUSEWAY_LEDGER__WITNESSES", &named)]);
     let began = Instant::now();
     while of_metric(&payer, "contradicted") < 1.0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", payer.log());
+        assert!(began.elapsed() < Duration::from_secs(120), "{}", payer.log());
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(payer.log().contains("audit_fork"), "{}", payer.log());

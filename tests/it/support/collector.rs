@@ -3,6 +3,7 @@
 use super::hook::{Hook, HookAnswer};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 /// A span as it arrived. Ids are hexadecimal, numbers are texts.
 #[derive(Clone, Debug)]
@@ -75,6 +76,20 @@ impl Collector {
             }
         }
         found
+    }
+
+    /// Waits until the spans that came are so, a minute at most. Who ends a server before may lose some: it gives a collector a second then.
+    #[track_caller]
+    pub fn await_spans(&self, what: &str, is_so: impl Fn(&[GotSpan]) -> bool) {
+        let began = Instant::now();
+        loop {
+            let spans = self.spans();
+            if is_so(&spans) {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "no {what} in {spans:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// None of these texts came, wherever it may stand.

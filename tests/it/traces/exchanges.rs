@@ -15,6 +15,16 @@ fn named<'a>(spans: &'a [GotSpan], name: &str, exchange: &str) -> Vec<&'a GotSpa
         .collect()
 }
 
+/// Whether the job of each attempt came that came itself; it ends a little later.
+fn has_jobs(spans: &[GotSpan]) -> bool {
+    let mut attempts = spans.iter().filter(|span| span.name == "attempt");
+    attempts.all(|attempt| {
+        spans
+            .iter()
+            .any(|span| span.name == "job" && attempt.links.contains(&span.trace))
+    })
+}
+
 #[test]
 fn an_exchange_is_one_trace_which_its_partner_is_told_and_tells_nothing_of_a_person() {
     let collector = Collector::that(&[]);
@@ -26,6 +36,12 @@ fn an_exchange_is_one_trace_which_its_partner_is_told_and_tells_nothing_of_a_per
     assert_eq!(shown["phase"], "completed", "{shown:#}\n{}", pair.payer.log());
     pair.await_show(&second, |shown| {
         !shown["ended_at"].is_null() || shown["phase"] == "partially_resolved" || shown["owner"] == "operator"
+    });
+    collector.await_spans("whole exchange and fallback", |spans| {
+        let fell_back = named(spans, "attempt", &second)
+            .iter()
+            .any(|span| span.events.iter().any(|event| event == "fallback"));
+        fell_back && !named(spans, "exchange", &first).is_empty() && has_jobs(spans)
     });
     assert_eq!(pair.payer.terminate(), Some(0), "{}", pair.payer.log());
 
@@ -135,6 +151,9 @@ fn an_attempt_that_is_tried_again_stands_below_a_step_too() {
     let id = pair.ask();
     let shown = pair.ended(&id);
     assert_eq!(shown["phase"], "completed", "{shown:#}\n{}", pair.payer.log());
+    collector.await_spans("whole exchange", |spans| {
+        !named(spans, "exchange", &id).is_empty() && has_jobs(spans)
+    });
     assert_eq!(pair.payer.terminate(), Some(0), "{}", pair.payer.log());
 
     let spans = collector.spans();

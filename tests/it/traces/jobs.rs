@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// So many spans that `work` makes on this thread, in the order of their ends; fewer if no more come within ten seconds. A step that is given up
+/// So many spans that `work` makes on this thread, in the order of their ends; fewer if no more come within a minute. A step that is given up
 /// keeps the span of its job open until its task is dropped, which another thread may do.
 fn traced(count: usize, work: impl FnOnce()) -> Vec<SpanRecord> {
     let queue = SpanQueue::default();
@@ -16,7 +16,7 @@ fn traced(count: usize, work: impl FnOnce()) -> Vec<SpanRecord> {
     tracing::subscriber::with_default(subscriber, work);
     let patience = queue.clone();
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(10));
+        std::thread::sleep(Duration::from_secs(60));
         patience.close(Duration::ZERO);
     });
     let mut all = Vec::new();

@@ -110,6 +110,11 @@ async fn a_match_and_a_disclosure_are_in_the_trace_of_the_caller_and_tell_nothin
     record.assert_status(200);
     let refused = client.send("GET", "/fhir/Patient/nobody-canary", &headers, "").await;
     refused.assert_status(404);
+    collector.await_spans("match, record, release and refusal", |spans| {
+        let has = |key: &str, value: &str| spans.iter().any(|span| span.says(key) == value);
+        let is_released = spans.iter().any(|span| span.name == "release");
+        is_released && has("http.route", MATCH) && has("http.route", EVERYTHING) && has("causeway.fault", "RQ-015")
+    });
     assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
     let log = payer.log();
 
@@ -174,6 +179,7 @@ async fn an_answer_about_several_members_has_one_span_of_release() {
     let bundle = found.json();
     let patients = bundle["entry"].as_array().expect("entries").iter().filter(is_patient);
     assert_eq!(patients.count(), 2, "{bundle:#}");
+    collector.await_spans("release", |spans| spans.iter().any(|span| span.name == "release"));
     assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
     assert_eq!(payer.count("ledger_entry WHERE action = 'disclosure.begun'"), 2);
 
@@ -213,6 +219,9 @@ async fn what_monitoring_asks_for_every_few_seconds_is_not_traced() {
         let asked = client.http.get(format!("{}{path}", payer.ops)).send();
         assert!(asked.await.is_ok());
     }
+    collector.await_spans("refused request", |spans| {
+        spans.iter().any(|span| span.says("http.route") == "/ops/v1/states")
+    });
     assert_eq!(payer.terminate(), Some(0));
     let spans = collector.spans();
     // A server that is not ready yet says so by a failure.
