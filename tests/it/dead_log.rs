@@ -56,7 +56,7 @@ fn server(payer: &TestPayer) -> Command {
     command.arg("serve").stdout(Stdio::null());
     command
         .env("CAUSEWAY_LOG__LEVEL", "debug")
-        .env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "1");
+        .env("CAUSEWAY_LIMITS__DRAIN_SECONDS", "10");
     command
 }
 
