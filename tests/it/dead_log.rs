@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const REQUESTS: usize = 2_000;
 const CLIENTS: usize = 8;
 
-/// 2,000 requests, each answered, for which the client waits half a minute; how many lines of the log were dropped meanwhile.
+/// 2,000 requests, each answered before its client gives up; how many lines of the log were dropped meanwhile.
 async fn serves(payer: &TestPayer, client: Client) -> u64 {
     let (client, next) = (Arc::new(client), Arc::new(AtomicUsize::new(0)));
     let asking = (0..CLIENTS).map(|_| {
