@@ -20,7 +20,7 @@ fn from(site: &'static str, mode: &'static str, dest: &'static str) -> [(&'stati
 
 /// The log, once it names this request.
 async fn logged(payer: &TestPayer, id: &str) -> String {
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         let log = payer.log();
         if log.contains(id) {
             return log;

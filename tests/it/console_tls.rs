@@ -34,7 +34,7 @@ async fn serve(payer: &TestPayer, person: &Person) -> Serving {
         .spawn()
         .expect("the server starts");
     let serving = Serving(child);
-    for _ in 0..1_000 {
+    for _ in 0..5_000 {
         if person.is_ready().await {
             return serving;
         }

@@ -184,6 +184,7 @@ async fn suspending_a_partner_works_beside_a_running_server_within_a_second() {
             .status
             .success()
     );
+    // What the process remembers is half a second old at most: one second is enough, however slow the machine is.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let reply = client.get(&token, &path).await;
     assert!(matches!(reply.status, 401 | 403), "{}", reply.text());

@@ -1,5 +1,6 @@
 //! Promises of the operations side: lists in pages, oldest first, and the ids of a request wherever it left a trace.
 
+use crate::disclosures::settled;
 use crate::support::client::{ALL_SCOPES, Client, Reply};
 use crate::support::payer::TestPayer;
 use causeway::error::Fault;
@@ -59,6 +60,8 @@ async fn lists_come_in_pages_oldest_first_and_whole() {
     for _ in 0..60 {
         client.get(&token, &format!("Patient/{id}")).await.assert_status(200);
     }
+    // What follows the answers is to be there before the first look, not between two.
+    settled(&payer).await;
     let auditor = Auditor::of(&payer, &client);
     let (items, pages) = auditor.all("ledger").await;
     assert!(

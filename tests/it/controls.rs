@@ -1,5 +1,6 @@
 //! `causeway controls`: a store that is as it should be passes, and each planted defect is found by the control that is for it, by name.
 
+use crate::disclosures::settled;
 use crate::ledger::store::{SOON, covered, folder};
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::desk::{BECAUSE, Desk, decided, doubtful, only_review, place_of};
@@ -12,7 +13,6 @@ use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
 /// Everything that has rows and entries: matches, a repetition, a record, a review with its decision, a link, a withdrawal, a policy.
 async fn happened(payer: &TestPayer, client: &Client) -> String {
@@ -46,13 +46,7 @@ async fn happened(payer: &TestPayer, client: &Client) -> String {
     let review = only_review(payer);
     let place = place_of(payer, &review, 2);
     decided(payer, &review, &["--confirm", &place], "ana");
-    for _ in 0..250 {
-        let begun = payer.count("ledger_entry WHERE action = 'disclosure.begun'");
-        if begun == payer.count("ledger_entry WHERE action = 'disclosure.completed'") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    settled(payer).await;
     patient
 }
 

@@ -175,7 +175,7 @@ async fn the_demos_bodies_answer_as_their_names_say() {
     let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     while !text(&home.path().join("story.txt")).contains("stays up") {
         assert!(
-            running.0.try_wait().expect("a status").is_none() && started.elapsed() < Duration::from_secs(120),
+            running.0.try_wait().expect("a status").is_none() && started.elapsed() < Duration::from_secs(300),
             "{}",
             text(&home.path().join("story.txt"))
         );
@@ -241,7 +241,7 @@ async fn serve_dev_leaves_a_request_to_send_and_a_command_finds_its_store() {
     let started = Instant::now();
     while !text("story.txt").contains("operations  http://") {
         assert!(
-            running.0.try_wait().expect("a status").is_none() && started.elapsed() < Duration::from_secs(120),
+            running.0.try_wait().expect("a status").is_none() && started.elapsed() < Duration::from_secs(300),
             "{}",
             text("story.txt")
         );

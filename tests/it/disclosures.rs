@@ -33,8 +33,8 @@ fn counts(item: &Value) -> BTreeMap<String, u64> {
 }
 
 /// Waits until every disclosure has its end.
-async fn settled(payer: &TestPayer) {
-    for _ in 0..100 {
+pub async fn settled(payer: &TestPayer) {
+    for _ in 0..3_000 {
         let left = payer.count("ledger_entry WHERE action = 'disclosure.begun'")
             - payer.count("ledger_entry WHERE action = 'disclosure.completed'");
         if left == 0 {
@@ -194,10 +194,15 @@ async fn each_way_out_is_told_with_types_counts_bytes_consent_and_ids() {
         when >= at(1) && when < at(3)
     });
     assert_eq!(inside, wanted.cloned().collect::<Vec<_>>());
-    let today = crate::support::payer::today();
-    let yesterday = today - chrono::Days::new(1);
+    // The days of the first and of the last, whatever day it is by now.
+    let day = |at: &str| {
+        let instant = chrono::DateTime::parse_from_rfc3339(at).expect("an instant");
+        instant.with_timezone(&chrono_tz::America::New_York).date_naive()
+    };
+    let last = day(at(items.len() - 1));
+    let yesterday = day(at(0)) - chrono::Days::new(1);
     let days = auditor
-        .all(&format!("disclosures?member={one}&from={yesterday}&to={today}"))
+        .all(&format!("disclosures?member={one}&from={yesterday}&to={last}"))
         .await;
     assert_eq!(days.len(), items.len(), "the last day counts as a whole");
     let before = auditor.all(&format!("disclosures?member={one}&to={yesterday}")).await;

@@ -118,10 +118,11 @@ impl Attacker {
         }
         let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, self.last), 0).into();
         socket.bind(&own.into())?;
-        socket.connect_timeout(&self.server.into(), Duration::from_secs(5))?;
+        // What an attacker waits for decides nothing, and a busy machine takes its time.
+        socket.connect_timeout(&self.server.into(), Duration::from_secs(20))?;
         let stream: TcpStream = socket.into();
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(1)))?;
         Ok(stream)
     }

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const GET: &[u8] = b"GET /fhir/metadata HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -122,7 +122,9 @@ async fn t_b07_64_connections_on_a_public_document_do_not_slow_partners_down() {
     scene.holds(&idle).await;
     println!("{} answers were taken", attack.end());
     scene.recovers(&idle).await;
-    assert!(scene.metric("causeway_connections_turned_away_total{reason=\"rate\"}") > 0.0);
+    scene
+        .reaches("causeway_connections_turned_away_total{reason=\"rate\"}", 1.0)
+        .await;
 }
 
 #[tokio::test]
@@ -133,11 +135,19 @@ async fn t_b06_1100_silent_sockets_of_one_address_keep_nobody_out() {
     let mut sockets: Vec<TcpStream> = (0..1100).filter_map(|_| attacker.connect().ok()).collect();
     println!("{} sockets were connected", sockets.len());
     scene.holds(&idle).await;
-    let open = sockets
-        .iter_mut()
-        .filter_map(|socket| (!is_closed(socket)).then_some(()))
-        .count();
-    assert!(open <= 64, "{open} of one address are open");
+    let begun = Instant::now();
+    loop {
+        sockets.retain_mut(|socket| !is_closed(socket));
+        let open = sockets.len();
+        if open <= 64 {
+            break;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{open} of one address are open"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
     drop(sockets);
     // The same from sixteen addresses, which together could take all handshakes.
     let sockets: Vec<TcpStream> = (0..640u16)
@@ -157,27 +167,34 @@ async fn t_b07_a_flood_of_requests_is_429_and_counted_for_its_address_alone() {
     .await;
     let attacker = Attacker::at(&scene.payer, 2, None, &[]);
     let other = attacker.moved(3);
-    // Sixty requests in one go: the answers come one after the other, and end with the first that is refused.
+    // Many requests in one go: the answers come one after the other, and end with the first that is refused. So many that none is refused
+    // only where an answer takes longer than it takes until the next may be asked for.
     let ask = |attacker: &Attacker| {
         let mut stream = attacker.open()?;
-        stream.write_all(&b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(60))?;
+        stream.write_all(&b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(120))?;
         let mut text = String::new();
         let _ = stream.read_to_string(&mut text);
         std::io::Result::Ok(text.to_lowercase())
     };
+    let begun = Instant::now();
     let text = ask(&attacker).expect("answers");
+    // Four times the rate at once, and then one in a fifth of a second.
+    let most = 21 + usize::try_from(begun.elapsed().as_millis() / 200).expect("small");
     let (good, refused) = (
         text.matches("http/1.1 200").count(),
         text.matches("http/1.1 429").count(),
     );
-    assert!((20..=40).contains(&good) && refused == 1, "{good} and {refused} of 60");
+    assert!(
+        (20..=most).contains(&good) && refused == 1,
+        "{good} (at most {most}) and {refused} of 120"
+    );
     let last = text.rsplit("http/1.1 429").next().expect("the last");
     assert!(
         last.contains("retry-after: ") && last.contains("connection: close") && last.contains("sv-007"),
         "{last}"
     );
-    // Its further connections are closed, and another address is not concerned.
-    assert!(!ask(&attacker).is_ok_and(|text| text.contains("http/1.1 200")));
+    // Its further connections are closed, unless it took so long to come back that it may ask once more; and another address is not concerned.
+    assert!((0..20).any(|_| !ask(&attacker).is_ok_and(|text| text.contains("http/1.1 200"))));
     assert!(ask(&other).expect("answers").starts_with("http/1.1 200"));
     scene.served("meanwhile", Duration::from_secs(1)).await;
 }

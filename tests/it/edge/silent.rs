@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const GET: &[u8] = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
-/// Longest time for one request on a fresh connection: one second, and slack for a debug build on a machine with other work.
-const LONGEST: Duration = Duration::from_secs(5);
+/// Longest time for one request on a fresh connection, and longest for half of them: one second, and slack for a debug build on a machine with
+/// other work, where a process may stand still for seconds.
+const LONGEST: Duration = Duration::from_secs(20);
+const MOST: Duration = Duration::from_secs(5);
 
 /// How long one request takes on a connection of its own.
 fn asked(client: &Attacker) -> Duration {
@@ -60,10 +62,15 @@ async fn t_b06_silent_sockets_of_many_addresses_keep_no_fresh_address_out() {
     println!("fresh addresses: {took:?}");
     scene.served("under attack", Duration::from_secs(2)).await;
     scene.assert_memory("under attack");
+    scene
+        .reaches("causeway_connections_turned_away_total{reason=\"full\"}", 1.0)
+        .await;
     stop.store(true, Ordering::Release);
     attack.join().expect("an attacker");
-    assert!(took[took.len() - 1] < LONGEST, "{took:?}");
-    assert!(scene.metric("causeway_connections_turned_away_total{reason=\"full\"}") > 0.0);
+    assert!(
+        took[took.len() - 1] < LONGEST && took[took.len() / 2] < MOST,
+        "{took:?}"
+    );
 }
 
 #[tokio::test]
@@ -121,14 +128,15 @@ async fn t_b06_handshakes_that_never_end_at_a_partners_own_address_keep_it_not_o
 
 #[tokio::test]
 async fn t_b06_a_socket_that_says_nothing_is_closed_within_seconds() {
-    let scene = Scene::open(&[]).await;
+    // With time for a handshake that would end it much later.
+    let scene = Scene::open(&[("CAUSEWAY_LIMITS__TLS_SECONDS", "60")]).await;
     let mut silent = Attacker::at(&scene.payer, 2, None, &[])
         .connect()
         .expect("a connection");
     let begun = Instant::now();
     while !super::attacker::is_closed(&mut silent) {
-        // Three, and much slack; it was ten and more.
-        assert!(begun.elapsed() < Duration::from_secs(8), "still open");
+        // Three, and much slack; it was the time for a handshake and more.
+        assert!(begun.elapsed() < Duration::from_secs(45), "still open");
         std::thread::sleep(Duration::from_millis(50));
     }
     println!("closed after {:?}", begun.elapsed());

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: [(&str, &str); 2] = [
-    ("CAUSEWAY_LIMITS__HEAD_SECONDS", "2"),
-    ("CAUSEWAY_LIMITS__KEEP_ALIVE_SECONDS", "60"),
+    ("CAUSEWAY_LIMITS__HEAD_SECONDS", "3"),
+    ("CAUSEWAY_LIMITS__KEEP_ALIVE_SECONDS", "120"),
 ];
-/// More than the two seconds of [`SHORT`], the second in which the HTTP library may act first, and much slack.
-const SOON: Duration = Duration::from_secs(15);
+/// More than the three seconds of [`SHORT`], the second in which the HTTP library may act first, and much slack.
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_end_in_time() {
@@ -42,9 +42,9 @@ async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_
     let mut first = open();
 
     let dripping = std::thread::spawn(move || {
-        let (took, _) = drip(&mut second, b"x", Duration::from_secs(20));
-        let body = drip(&mut refused, b"1\r\n \r\n", Duration::from_secs(20)).0;
-        let (head, said) = drip(&mut first, b"G", Duration::from_secs(20));
+        let (took, _) = drip(&mut second, b"x", SOON);
+        let body = drip(&mut refused, b"1\r\n \r\n", SOON).0;
+        let (head, said) = drip(&mut first, b"G", SOON);
         (took, body, head, said)
     });
     scene.holds(&idle).await;
@@ -54,7 +54,7 @@ async fn t_b06_a_second_head_that_drips_and_a_body_that_drips_after_its_refusal_
         assert!(took < SOON, "{took:?}");
     }
     assert!(is_closed(&mut silent.sock) || drip(&mut silent, b"", SOON).0 < SOON);
-    assert!(scene.metric("causeway_slow_peers_total{reason=\"head\"}") >= 1.0);
+    scene.reaches("causeway_slow_peers_total{reason=\"head\"}", 1.0).await;
     scene.recovers(&idle).await;
 }
 
@@ -140,7 +140,7 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
     scene.holds(&idle).await;
     while count() == 0 {
         assert!(
-            begun.elapsed() < Duration::from_secs(40),
+            begun.elapsed() < Duration::from_secs(120),
             "the answer still waits for its reader"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -148,7 +148,7 @@ async fn t_b06_a_reader_that_never_reads_is_cut_off_and_its_disclosure_ends_as_f
     let told = scene.payer.json_command(&["trace", "never-read"]).to_string();
     assert!(told.contains("\"incomplete\""), "{told}");
     println!("cut off after {:?}", begun.elapsed());
-    assert!(scene.metric("causeway_slow_peers_total{reason=\"reader\"}") >= 1.0);
+    scene.reaches("causeway_slow_peers_total{reason=\"reader\"}", 1.0).await;
     // What is left in the client's own buffer, and then the connection's end.
     let mut rest = vec![0; 1 << 20];
     while let Ok(read @ 1..) = stream.read(&mut rest) {

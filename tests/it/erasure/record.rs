@@ -129,6 +129,7 @@ async fn t_f06_after_an_erasure_with_the_record_nothing_of_the_member_is_left() 
     }
 
     // The partner finds nobody, and what is another member's is as it was.
+    let token = client.token(ALL_SCOPES).await;
     let gone = client.get(&token, &format!("Patient/{one}")).await;
     assert_eq!(gone.status, 404, "{}", gone.text());
     let nobody = client
@@ -213,6 +214,7 @@ async fn without_the_record_only_what_opens_the_ledger_goes() {
     let nothing: Value = payer.json_command(&["disclosures", "--member", &subject]);
     assert_eq!(nothing, json!([]), "the accounting has forgotten it");
     // The record is there, and what is disclosed from now on is accounted for.
+    let token = client.token(ALL_SCOPES).await;
     client.get(&token, &format!("Patient/{one}")).await.assert_status(200);
     let more: Value = payer.json_command(&["disclosures", "--member", &subject]);
     assert_eq!(more.as_array().map(Vec::len), Some(1), "{more}");

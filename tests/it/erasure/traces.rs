@@ -6,6 +6,7 @@ use crate::support::store::on_postgres;
 use causeway::secret::hex;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Values with fewer characters may be anybody's.
@@ -65,17 +66,21 @@ fn texts(value: &Value, found: &mut BTreeSet<String>) {
 /// Where one of these values is: in a file below the payer's home besides `apart`, or on PostgreSQL in a table. Each place with the value.
 pub fn found(payer: &TestPayer, values: &[String], apart: &[&str]) -> Vec<String> {
     let mut places = Vec::new();
-    walk(
-        payer.home(),
-        payer.home(),
-        &[APART.as_slice(), apart].concat(),
-        &mut |name, bytes| {
+    let apart = [APART.as_slice(), apart].concat();
+    // A running server takes files away and gives others their names: then all are looked at again.
+    for tries in 0_usize.. {
+        places.clear();
+        let walked = walk(payer.home(), payer.home(), &apart, &mut |name, bytes| {
             let text = String::from_utf8_lossy(bytes);
             for value in values.iter().filter(|value| text.contains(value.as_str())) {
                 places.push(format!("{name}: {value}"));
             }
-        },
-    );
+        });
+        match walked {
+            Ok(()) => break,
+            Err(error) => assert!(error.kind() == ErrorKind::NotFound && tries < 100, "{error}"),
+        }
+    }
     if on_postgres() {
         for (table, rows) in dump(&mut payer.db(), &[]) {
             let all = rows.join("\n");
@@ -90,17 +95,19 @@ pub fn found(payer: &TestPayer, values: &[String], apart: &[&str]) -> Vec<String
     places
 }
 
-fn walk(folder: &Path, base: &Path, apart: &[&str], look: &mut dyn FnMut(&str, &[u8])) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
+fn walk(folder: &Path, base: &Path, apart: &[&str], look: &mut dyn FnMut(&str, &[u8])) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         let name = path.strip_prefix(base).expect("below").display().to_string();
         if apart.contains(&name.as_str()) {
             continue;
         }
-        if path.is_dir() {
-            walk(&path, base, apart, look);
-        } else if path.is_file() {
-            look(&name, &std::fs::read(&path).expect("a file"));
+        let about = std::fs::metadata(&path)?;
+        if about.is_dir() {
+            walk(&path, base, apart, look)?;
+        } else if about.is_file() {
+            look(&name, &std::fs::read(&path)?);
         }
     }
+    Ok(())
 }
