@@ -86,7 +86,8 @@ impl Stalled {
 fn suspend(payer: &TestPayer, all: &mut [&mut Stalled]) {
     let mut command = program(payer.home());
     command.args(["partner", "suspend", "new-payer", "--reason", "a leaked key"]);
-    let mut child = command.stdout(Stdio::null()).spawn().expect("the program runs");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program runs");
     let status = loop {
         for _ in 0..25 {
             std::thread::sleep(Duration::from_millis(20));

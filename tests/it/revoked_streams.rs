@@ -419,7 +419,8 @@ async fn t_d16_what_merely_runs_out_ends_no_answer_and_the_time_of_answers_does(
     until(300);
     let mut rotate = program(payer.home());
     rotate.args(["partner", "rotate", "new-payer", "--file", "new-payer.toml"]);
-    let mut rotate = rotate.stdout(Stdio::null()).spawn().expect("the program runs");
+    rotate.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut rotate = rotate.spawn().expect("the program runs");
     let rotated = loop {
         match rotate.try_wait().expect("a status") {
             Some(status) => break status,
