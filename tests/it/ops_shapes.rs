@@ -8,6 +8,7 @@ use crate::support::payer::TestPayer;
 use causeway::synth::Variation;
 use serde_json::Value;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The form of a value: members in their order, and of lists each form that occurs.
 fn form(value: &Value, indent: usize, text: &mut String) {
@@ -77,13 +78,15 @@ async fn happened(payer: &TestPayer, client: &Client) -> (String, String) {
     let consents = payer.json_command(&["consent", "list"]);
     let consent = consents[0]["id"].as_str().expect("an id");
     payer.json_command(&["consent", "revoke", consent, "--reason", BECAUSE]);
-    for _ in 0..250 {
+    let began = Instant::now();
+    loop {
         let ended = payer.count("ledger_entry WHERE action = 'disclosure.completed'") > 0;
         let report = payer.json_command(&["policy", "shadow"]);
         if ended && report["report"]["compared"].as_u64() >= Some(2) {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "{ended}: {report}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     (patient, review)
 }

@@ -5,7 +5,7 @@ use crate::support::payer::TestPayer;
 use causeway::error::Fault;
 use causeway::synth::Variation;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A policy that matches nobody by itself: what ships, with bounds that nothing reaches and no rule that holds.
 fn strict(payer: &TestPayer) -> String {
@@ -26,14 +26,15 @@ async fn status(client: &Client, token: &str, payer: &TestPayer, member: u64) ->
 
 /// The report of the shadow run, once it has compared so many.
 async fn report(payer: &TestPayer, compared: i64) -> Value {
-    for _ in 0..100 {
+    let began = Instant::now();
+    loop {
         let said = payer.json_command(&["policy", "shadow"]);
         if said["report"]["compared"] == compared {
             return said["report"].clone();
         }
+        assert!(began.elapsed() < Duration::from_secs(60), "{said}");
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
-    panic!("{}", payer.json_command(&["policy", "shadow"]));
 }
 
 fn states(payer: &TestPayer) -> Vec<(String, String)> {

@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Binary;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// The headers of an answer without those that differ each time.
 fn comparable(reply: &Reply) -> BTreeMap<String, String> {
@@ -17,6 +18,13 @@ fn comparable(reply: &Reply) -> BTreeMap<String, String> {
     all.filter(|(name, _)| !own.contains(&name.as_str()))
         .map(|(name, value)| (name.to_string(), value.to_str().expect("ASCII").to_owned()))
         .collect()
+}
+
+/// Takes the header with the ledger's checkpoint from a later answer if an earlier one had none yet: the first is handed out when it is signed.
+fn without_first_checkpoint(earlier: &BTreeMap<String, String>, later: &mut BTreeMap<String, String>) {
+    if !earlier.contains_key("x-causeway-checkpoint") {
+        later.remove("x-causeway-checkpoint");
+    }
 }
 
 /// The ledger's entries of disclosures that were completed under this correlation id.
@@ -126,6 +134,7 @@ async fn t_b14_head_is_get_without_its_body() {
             if !of_head.contains_key("content-length") {
                 of_get.remove("content-length");
             }
+            without_first_checkpoint(&of_get, &mut of_head);
             assert_eq!(of_head, of_get, "{path} {accept}");
             let path = format!("/fhir{path}");
             let bare = payer.client.send("HEAD", &path, &[("accept", accept)], "").await;
@@ -142,11 +151,9 @@ async fn t_b14_head_is_get_without_its_body() {
                 .await
                 .assert_status(200);
             // Both entries may fall into one millisecond, so their order is not looked at.
-            for _ in 0..100 {
-                if !completed(&payer.payer, &correlation).is_empty() {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            let began = Instant::now();
+            while completed(&payer.payer, &correlation).is_empty() && began.elapsed() < Duration::from_secs(60) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let mut actions = payer.payer.ledger(&correlation);
             actions.sort();

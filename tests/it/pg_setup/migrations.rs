@@ -10,13 +10,21 @@ use std::time::{Duration, Instant};
 /// Longer than the lock limit of a session of the server.
 const LONG: Duration = Duration::from_millis(4_500);
 
-/// Keeps a session that ran `statement` for a while, then lets it go.
-fn held(url: &str, statement: &str, during: Duration) -> std::thread::JoinHandle<()> {
+/// A session that ran `statement`.
+fn holding(url: &str, statement: &str) -> PgConnection {
     let mut session = PgConnection::establish(url).expect("connects");
     session.batch_execute(statement).expect("runs");
+    session
+}
+
+/// Keeps a session that ran `statement` for a while, then lets it go; when that was.
+fn held(url: &str, statement: &str, during: Duration) -> std::thread::JoinHandle<Instant> {
+    let session = holding(url, statement);
     std::thread::spawn(move || {
         std::thread::sleep(during);
+        let let_go = Instant::now();
         drop(session);
+        let_go
     })
 }
 
@@ -60,11 +68,9 @@ fn everybody_waits_for_a_running_migration_and_says_for_whom() {
     let (url, mut db) = at_seven(3);
     // Somebody else's lock has another number and is in nobody's way.
     let other = held(&url, "SELECT pg_advisory_lock(42)", Duration::from_secs(8));
-    let began = Instant::now();
-    let holder = held(
+    let holder = holding(
         &url,
         "SET application_name = 'an upgrade'; SELECT pg_advisory_lock(4919772)",
-        LONG,
     );
     let desk = Desk::at(&url);
     std::fs::write(
@@ -78,16 +84,35 @@ fn everybody_waits_for_a_running_migration_and_says_for_whom() {
         &["import", "one.ndjson"],
         &["migrate"],
     ];
-    let started: Vec<_> = commands.iter().map(|arguments| desk.start(arguments)).collect();
-    let ended: Vec<Said> = started
-        .into_iter()
-        .map(|child| Said::of(child.wait_with_output().expect("it ends")))
+    // What each of them tells goes to a file, which can be read while it waits.
+    let told = |at: usize| desk.home.path().join(format!("told-{at}"));
+    let read = |at: usize| std::fs::read_to_string(told(at)).expect("text");
+    let mut started: Vec<_> = commands
+        .iter()
+        .enumerate()
+        .map(|(at, arguments)| {
+            let mut command = desk.command(arguments);
+            command.stderr(std::fs::File::create(told(at)).expect("a file"));
+            command.spawn().expect("the program starts")
+        })
         .collect();
-    assert!(began.elapsed() >= LONG);
-    for said in &ended {
+    let began = Instant::now();
+    for at in 0..started.len() {
+        while !read(at).contains("s so far") {
+            assert!(began.elapsed() < Duration::from_secs(60), "{at}: {}", read(at));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    std::thread::sleep(LONG.saturating_sub(began.elapsed()));
+    for child in &mut started {
+        assert_eq!(child.try_wait().expect("a status"), None, "it waits");
+    }
+    drop(holder);
+    for (at, child) in started.into_iter().enumerate() {
+        let said = Said::of(child.wait_with_output().expect("it ends"));
+        let said = Said { err: read(at), ..said };
         said.ends_with(0, &["waiting for PostgreSQL process", "an upgrade", "s so far"]);
     }
-    holder.join().expect("let go");
     let ran = values(
         &mut db,
         "SELECT COUNT(*) || ' ' || COUNT(DISTINCT version) AS value FROM __diesel_schema_migrations",
@@ -109,11 +134,10 @@ fn an_import_waits_for_another_import_as_long_as_that_takes() {
     // The first command brings the fresh store up, under the same lock.
     desk.run(&["operator", "token", "--role", "auditor"]).ends_with(0, &[]);
     let holder = held(&desk.url, "SELECT pg_advisory_lock(4919773)", Duration::from_secs(5));
-    let began = Instant::now();
     let said = desk.run(&["import", "one.ndjson", "--json"]);
+    let ended = Instant::now();
     assert_eq!(said.json()["stored"], 1, "{said:?}");
-    assert!(began.elapsed() >= LONG, "{:?}", began.elapsed());
-    holder.join().expect("let go");
+    assert!(holder.join().expect("let go") <= ended, "it did not wait");
 }
 
 #[test]

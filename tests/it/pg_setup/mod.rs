@@ -75,7 +75,7 @@ impl Desk {
         let mut child = self.start(&["serve", "--dev"]);
         let began = Instant::now();
         while child.try_wait().expect("a status").is_none() {
-            if began.elapsed() > Duration::from_secs(20) {
+            if began.elapsed() > Duration::from_secs(60) {
                 let _ = child.kill();
             }
             std::thread::sleep(Duration::from_millis(20));

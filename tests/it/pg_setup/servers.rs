@@ -43,14 +43,14 @@ impl Running {
         Running(command.spawn().expect("it starts"))
     }
 
-    fn signal(&mut self, signal: &str) {
+    fn signal(&mut self, signal: &str, within: Duration) {
         if self.0.try_wait().is_ok_and(|ended| ended.is_some()) {
             return;
         }
         let _ = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
         // Whoever was started with the signal ignored does not hear it.
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(10) {
+        while began.elapsed() < within {
             if self.0.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return;
             }
@@ -63,7 +63,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.signal("-QUIT");
+        self.signal("-QUIT", Duration::from_secs(10));
     }
 }
 
@@ -133,7 +133,8 @@ impl Cluster {
     /// Stops it, and starts it again as a standby: in recovery, of what it had.
     pub fn become_standby(&mut self) {
         if let Some(mut running) = self.running.take() {
-            running.signal("-INT");
+            // Killed, it would leave children behind, and the folder to them.
+            running.signal("-INT", Duration::from_secs(60));
         }
         let mut touch = command(Path::new("touch"));
         let touched = touch.arg(self.folder.path().join("data/standby.signal")).status();

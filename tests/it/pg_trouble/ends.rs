@@ -1,6 +1,6 @@
 //! The ends of disclosures when the store does not take them, and when the process does not live to write them.
 
-use super::proxied;
+use super::{proxied, until_ready};
 use crate::store::insert;
 use crate::support::client::ALL_SCOPES;
 use crate::support::payer::TestPayer;
@@ -13,27 +13,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// What comes sooner or later has come by then, on a busy machine too.
+const LONG: Duration = Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_owed_is_kept_until_the_store_takes_it_and_is_written_once() {
     let store = TestStore::fresh();
     let is_out = Arc::new(AtomicBool::new(true));
+    let tried: Arc<[AtomicBool; 3]> = Arc::default();
     for number in 0..3_u8 {
-        let is_out = Arc::clone(&is_out);
+        let (is_out, tried) = (Arc::clone(&is_out), Arc::clone(&tried));
         store.write_surely(Arc::new(move |db: &mut Db| match is_out.load(Ordering::Relaxed) {
-            true => Err(Fault::StoreUnavailable.into()),
+            true => {
+                tried[usize::from(number)].store(true, Ordering::Relaxed);
+                Err(Fault::StoreUnavailable.into())
+            }
             false => insert(db, vec![number]),
         }));
     }
     // One that was committed although nobody heard of it.
     store.write(|db| insert(db, vec![1])).await.expect("a write");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    while !tried.iter().all(|tried| tried.load(Ordering::Relaxed)) {
+        assert!(began.elapsed() < LONG, "{tried:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     store.pay().await;
     assert_eq!(store.owes(), 3, "the store is still out of reach");
     is_out.store(false, Ordering::Relaxed);
-    for _ in 0..3 {
+    while store.owes() > 0 {
+        assert!(began.elapsed() < LONG, "{} are owed", store.owes());
         store.pay().await;
     }
-    assert_eq!(store.owes(), 0);
     let rows: i64 = store
         .read_blocking(|db| {
             use diesel::prelude::*;
@@ -54,44 +65,64 @@ async fn a_stream_that_the_database_cut_gets_its_end_when_the_database_is_back()
     let token = client.token(ALL_SCOPES).await;
     let body = payer.request(2, Variation::Exact).to_string().into_bytes();
     client.post_match(&token, body, &[]).await.assert_status(200);
-    // The stream begins, and waits for its first rows.
-    let mut other = payer.db();
-    let Db::Pg(holder) = &mut other else { unreachable!() };
-    holder
-        .batch_execute("BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE")
-        .expect("a lock");
-    let request = client
-        .http
-        .get(format!(
-            "{}/fhir/Patient/{}/$everything",
-            client.origin,
-            payer.member(2).patient_id
-        ))
-        .bearer_auth(&token)
-        .header("X-Correlation-Id", "cut-1");
-    let stream = tokio::spawn(async move { request.send().await?.bytes().await });
-    let begun = Instant::now();
-    while payer.ledger("cut-1") != ["disclosure.begun"] {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", payer.ledger("cut-1"));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    proxy.refuse();
-    let _ = stream.await.expect("no panic");
-    holder.batch_execute("ROLLBACK").expect("let go");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(payer.ledger("cut-1"), ["disclosure.begun"]);
-    proxy.forward();
+    let mut tries = 0;
+    let name = loop {
+        let name = format!("cut-{tries}");
+        // The stream begins, and waits for its first rows.
+        let mut other = payer.db();
+        let Db::Pg(holder) = &mut other else { unreachable!() };
+        holder
+            .batch_execute("BEGIN; LOCK TABLE resource IN ACCESS EXCLUSIVE MODE")
+            .expect("a lock");
+        let request = client
+            .http
+            .get(format!(
+                "{}/fhir/Patient/{}/$everything",
+                client.origin,
+                payer.member(2).patient_id
+            ))
+            .bearer_auth(&token)
+            .header("X-Correlation-Id", &name);
+        let stream = tokio::spawn(async move { request.send().await?.bytes().await });
+        let begun = Instant::now();
+        while payer.ledger(&name).is_empty() {
+            assert!(begun.elapsed() < LONG, "{name} does not begin");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        proxy.refuse();
+        let _ = stream.await.expect("no panic");
+        holder.batch_execute("ROLLBACK").expect("let go");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // It waits for the rows for three seconds. A busy machine may be later with the cut: then once more.
+        let written = payer.ledger(&name);
+        proxy.forward();
+        if written == ["disclosure.begun"] {
+            break name;
+        }
+        tries += 1;
+        assert!(written.len() == 2 && tries < 10, "{written:?}");
+        until_ready(&payer.ops, LONG).await;
+    };
     let back = Instant::now();
-    while payer.ledger("cut-1") != ["disclosure.begun", "disclosure.completed"] {
-        assert!(
-            back.elapsed() < Duration::from_secs(20),
-            "{:?}\n{}",
-            payer.ledger("cut-1"),
-            payer.log()
-        );
+    while payer.ledger(&name).len() < 2 {
+        assert!(back.elapsed() < LONG, "{:?}\n{}", payer.ledger(&name), payer.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(ends(&payer, "cut-1"), ["failed"]);
+    assert_eq!(ends(&payer, &name), ["failed"]);
+}
+
+/// Waits until a disclosure has its beginning and its end. Both may fall into one millisecond, so their order is not looked at.
+async fn until_ended(payer: &TestPayer, correlation: &str) {
+    let began = Instant::now();
+    loop {
+        let mut actions = payer.ledger(correlation);
+        actions.sort();
+        if actions == ["disclosure.begun", "disclosure.completed"] {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "{correlation}: {actions:?}\n{}", payer.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,9 +141,8 @@ async fn a_disclosure_that_a_crash_cut_is_ended_as_unknown_at_the_next_start() {
     };
     read("whole").await;
     read("lost").await;
-    let both = ["disclosure.begun", "disclosure.completed"];
-    payer.await_ledger("whole", &both).await;
-    payer.await_ledger("lost", &both).await;
+    until_ended(&payer, "whole").await;
+    until_ended(&payer, "lost").await;
     payer.kill();
     // As it is when the process ends between the two moves.
     let mut statements =
@@ -126,7 +156,7 @@ async fn a_disclosure_that_a_crash_cut_is_ended_as_unknown_at_the_next_start() {
     }
     payer.db().batch_execute(&statements).expect("a crash");
     payer.serve();
-    payer.await_ledger("lost", &both).await;
+    until_ended(&payer, "lost").await;
     assert_eq!(ends(&payer, "lost"), ["unknown"]);
     assert_eq!(ends(&payer, "whole"), ["ok"]);
     payer.kill();
@@ -160,7 +190,7 @@ async fn t_f18_lost_ends_are_looked_for_beside_the_service_and_never_before_it()
     payer.serve();
     client.token(ALL_SCOPES).await;
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(30),
         "served after {:?}",
         began.elapsed()
     );
@@ -168,7 +198,7 @@ async fn t_f18_lost_ends_are_looked_for_beside_the_service_and_never_before_it()
     let stopped = Instant::now();
     assert_eq!(payer.terminate(), Some(0), "{}", payer.log());
     assert!(
-        stopped.elapsed() < Duration::from_secs(5),
+        stopped.elapsed() < Duration::from_secs(30),
         "stopped after {:?}",
         stopped.elapsed()
     );

@@ -38,7 +38,7 @@ async fn a_locked_table_is_answered_503_with_retry_after_and_is_not_ready() {
             assert!(!refused.header("retry-after").is_empty(), "{table}");
         }
         holder.batch_execute("ROLLBACK").expect("let go");
-        until_ready(&payer.ops, Duration::from_secs(15)).await;
+        until_ready(&payer.ops, Duration::from_secs(60)).await;
         client.get(&token, &path).await.assert_status(200);
     }
     // Those of whom a file is: a download needs them, and nothing else does.
@@ -49,7 +49,7 @@ async fn a_locked_table_is_answered_503_with_retry_after_and_is_not_ready() {
         holder.batch_execute(&lock).expect("a lock");
         assert!(!is_ready(&payer.ops).await, "{table} is locked");
         holder.batch_execute("ROLLBACK").expect("let go");
-        until_ready(&payer.ops, Duration::from_secs(15)).await;
+        until_ready(&payer.ops, Duration::from_secs(60)).await;
     }
     assert!(!payer.log().contains("SV-004"), "{}", payer.log());
 }

@@ -23,22 +23,23 @@ fn proxied(payer: &TestPayer) -> (Proxy, String) {
 }
 
 fn through_proxy(place: &Place) -> (Proxy, String) {
-    let url = place.url_text();
-    let name = url
-        .trim_start_matches("postgres:///")
-        .split('?')
-        .next()
-        .expect("a name");
     let proxy = Proxy::start(postgres::folder());
-    let url = proxy.url(name);
+    let url = proxy.url(&database_of(place));
     (proxy, url)
+}
+
+/// The name of a database in the private cluster.
+fn database_of(place: &Place) -> String {
+    let url = place.url_text();
+    let name = url.trim_start_matches("postgres:///").split('?').next();
+    name.expect("a name").to_owned()
 }
 
 /// Whether `/ready` says so.
 async fn is_ready(ops: &str) -> bool {
     let sent = reqwest::Client::new()
         .get(format!("{ops}/ready"))
-        .timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(30))
         .send()
         .await;
     sent.is_ok_and(|answer| answer.status() == 200)

@@ -9,7 +9,7 @@ use causeway::synth::Variation;
 use std::time::{Duration, Instant};
 
 /// From a change of the mode to its being noticed: a look each second, and what a loaded machine adds.
-const NOTICED: Duration = Duration::from_secs(30);
+const NOTICED: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_begins_to_share_sessions_is_noticed_and_requests_come_back_after_it() {

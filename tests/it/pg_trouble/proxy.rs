@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FORWARD: u8 = 0;
 const SILENT: u8 = 1;
@@ -30,6 +30,8 @@ struct State {
 struct Line {
     is_silent: AtomicBool,
     is_cut: AtomicBool,
+    /// Whether both sides are closed.
+    is_over: AtomicBool,
 }
 
 impl Proxy {
@@ -56,8 +58,15 @@ impl Proxy {
                 own.accepted.fetch_add(1, Ordering::Relaxed);
                 let line = Arc::new(Line::default());
                 own.lines.lock().unwrap().push(Arc::clone(&line));
+                // It came while others began to be turned away.
+                if own.mode.load(Ordering::Relaxed) == REFUSE {
+                    line.is_cut.store(true, Ordering::Relaxed);
+                }
                 let own = Arc::clone(&own);
-                std::thread::spawn(move || serve(client, &own, &line));
+                std::thread::spawn(move || {
+                    serve(client, &own, &line);
+                    line.is_over.store(true, Ordering::Release);
+                });
             }
         });
         Proxy { port, state }
@@ -84,10 +93,16 @@ impl Proxy {
         }
     }
 
-    /// Closes what stands.
+    /// Closes what stands; returns when all of it is closed.
     pub fn cut(&self) {
-        for line in self.state.lines.lock().unwrap().drain(..) {
+        let lines = std::mem::take(&mut *self.state.lines.lock().unwrap());
+        for line in &lines {
             line.is_cut.store(true, Ordering::Relaxed);
+        }
+        let began = Instant::now();
+        while !lines.iter().all(|line| line.is_over.load(Ordering::Acquire)) {
+            assert!(began.elapsed() < Duration::from_secs(60), "a connection was not closed");
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

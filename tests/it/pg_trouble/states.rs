@@ -6,9 +6,9 @@ use causeway::store::sqlstate;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::result::Error;
-use diesel::sql_types::Integer;
+use diesel::sql_types::{BigInt, Integer};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PREPARE: &[&str] = &[
     "ALTER SYSTEM SET log_error_verbosity = verbose",
@@ -46,6 +46,26 @@ fn pid(pg: &mut PgConnection) -> i32 {
         .pid
 }
 
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// Waits until so many rows are there under a condition; each look is a session of its own.
+fn until(cluster: &Own, rows: &str, count: i64) {
+    let began = Instant::now();
+    loop {
+        let query = diesel::sql_query(format!("SELECT COUNT(*) AS n FROM {rows}"));
+        let found = query.get_result::<Count>(&mut cluster.connect()).expect("a count").n;
+        if found == count {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{found} of {rows}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn long_text() -> String {
     let text = "md5(g::text)";
     format!("INSERT INTO t SELECT 9, 9, string_agg({text}, '') FROM generate_series(1, 2000) g")
@@ -58,7 +78,8 @@ fn every_error_that_can_be_provoked_is_the_one_that_the_table_says() {
     }
     let cluster = Own::start();
     cluster.execute(PREPARE);
-    std::thread::sleep(Duration::from_millis(300));
+    let set = "pg_settings WHERE name = 'log_error_verbosity' AND setting = 'verbose'";
+    until(&cluster, set, 1);
     let mut other = cluster.connect();
     let long = long_text();
     let mut errors: Vec<(&str, Error)> = Vec::new();
@@ -113,9 +134,10 @@ fn every_error_that_can_be_provoked_is_the_one_that_the_table_says() {
     errors.push(("57014", ended(&cluster, "pg_cancel_backend")));
     errors.push(("57P01", ended(&cluster, "pg_terminate_backend")));
     let mut idle = cluster.connect();
+    let process = pid(&mut idle);
     idle.batch_execute("SET idle_in_transaction_session_timeout = 100; BEGIN")
         .expect("begun");
-    std::thread::sleep(Duration::from_millis(500));
+    until(&cluster, &format!("pg_stat_activity WHERE pid = {process}"), 0);
     let late = diesel::sql_query("SELECT 1").execute(&mut idle);
     errors.push(("25P03", late.expect_err("ended")));
 
@@ -174,7 +196,8 @@ fn ended(cluster: &Own, how: &str) -> Error {
     let pid = pid(&mut one);
     // libpq tells why a connection ended with the first result, and that it did with the last, which alone a batch sees.
     let waiting = std::thread::spawn(move || diesel::sql_query("SELECT pg_sleep(20)").execute(&mut one));
-    std::thread::sleep(Duration::from_millis(300));
+    let sleeps = format!("pg_stat_activity WHERE pid = {pid} AND state = 'active' AND query = 'SELECT pg_sleep(20)'");
+    until(cluster, &sleeps, 1);
     cluster.execute(&[&format!("SELECT {how}({pid})")]);
     waiting.join().expect("no panic").expect_err("ended")
 }

@@ -29,9 +29,9 @@ const TROUBLES: [&str; 8] = [
     "silence for good",
 ];
 
-/// From the trouble's end to good answers of both; with slack for a build that is not optimised.
+/// From the trouble's end to good answers of both; a build that is not optimised, on a machine with other work, only has to come back.
 fn recovered() -> Duration {
-    Duration::from_secs(if is_optimised() { 5 } else { 15 })
+    Duration::from_secs(if is_optimised() { 5 } else { 60 })
 }
 
 /// A second process beside a payer's own, on the same database.
@@ -51,7 +51,7 @@ impl Second {
             origin: format!("https://localhost:{}", ports[0]),
             ops: format!("http://127.0.0.1:{}", ports[1]),
         };
-        super::until_ready(&second.ops, Duration::from_secs(20)).await;
+        super::until_ready(&second.ops, Duration::from_secs(60)).await;
         second
     }
 
@@ -219,7 +219,8 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
     let (mut payer, client) = TestPayer::prepare_in(place, members);
     let proxy = Proxy::start(cluster.folder());
     let url = proxy.url("postgres");
-    payer.serve_with(&[("DATABASE_URL", &url)]);
+    // One token lasts for all of it.
+    payer.serve_with(&[("DATABASE_URL", &url), ("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "3600")]);
     let mut second = Second::start(&payer, &url).await;
     let token = client.token(ALL_SCOPES).await;
     let (patient, _) = client.matched(&token, &payer.request(2, Variation::Exact)).await;
@@ -265,6 +266,12 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         eprintln!("{name}: good answers again {:?} after its end", ended.elapsed());
+    }
+    // A busy machine has read less often by now.
+    let ended = Instant::now();
+    while payer.count("ledger_entry WHERE correlation_id LIKE 'read-%' AND action = 'disclosure.begun'") <= 50 {
+        assert!(ended.elapsed() < Duration::from_secs(120), "nothing is read any more");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     seen.over.store(true, Ordering::Relaxed);
     for task in storm {
