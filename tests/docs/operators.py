@@ -34,7 +34,7 @@ class Cluster:
                     folder.chmod(folder.stat().st_mode | 0o011)
         self.bin = binaries()
         self.run("initdb", "-D", self.home / "data", "-U", "postgres", "--auth", "trust", "--no-sync")
-        self.run("pg_ctl", "-D", self.home / "data", "-w", "-l", self.home / "log", "-o", f"-p {self.port} -h 127.0.0.1 -k {self.home}", "start")
+        self.run("pg_ctl", "-D", self.home / "data", "-w", "-t", "300", "-l", self.home / "log", "-o", f"-p {self.port} -h 127.0.0.1 -k {self.home}", "start")
         place.environment |= {"PGPORT": str(self.port), "PATH": f"{place.environment['PATH']}:{self.bin}"}
 
     def run(self, program, *arguments):
