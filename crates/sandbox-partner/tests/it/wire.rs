@@ -45,7 +45,15 @@ async fn a_body_ends_early_and_the_message_tells_it_or_not() {
     assert!(!whole);
     rule(&pair, "\"bad-head\"");
     pair.everything(&token).send().await.expect_err("no status line");
-    let seen = pair.sandbox.control().requests_to(SandboxRoute::Everything);
+    // That a request is over is noted after its last byte was sent.
+    let seen = || pair.sandbox.control().requests_to(SandboxRoute::Everything);
+    for _ in 0..6_000 {
+        if seen()[0].ended {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let seen = seen();
     assert_eq!((seen.len(), seen[0].sent_bytes, seen[0].processed), (5, 5000, true));
 }
 
