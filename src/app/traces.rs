@@ -321,10 +321,14 @@ mod tests {
             ),
             ("HTTP/1.1 500 No\r\ncontent-length: 9999999\r\n\r\n", Said::Refused(500)),
         ] {
-            let exporter = answered(answer);
-            let began = Instant::now();
-            assert_eq!(exporter.send(&runtime, &Bytes::from_static(b"{}")), wanted, "{answer}");
-            assert!(began.elapsed() < REQUEST, "{answer}: {:?}", began.elapsed());
+            // A machine that stands still may take longer, but not each time.
+            let is_soon = (0..5).any(|_| {
+                let exporter = answered(answer);
+                let began = Instant::now();
+                assert_eq!(exporter.send(&runtime, &Bytes::from_static(b"{}")), wanted, "{answer}");
+                began.elapsed() < REQUEST
+            });
+            assert!(is_soon, "{answer}");
         }
     }
 

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time limit for a server to get ready or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Kernel ticks per second. Linux reports 100 to user space, whatever it uses internally.
 const TICKS: f64 = 100.0;
 

@@ -92,7 +92,7 @@ mod tests {
         drop(Store::open(&StoreUrl::Sqlite(path.clone()), &StoreOptions::default()).expect("a store"));
         // Its threads write the last pages after it was dropped.
         let begun = std::time::Instant::now();
-        while near(&below).is_empty() && begun.elapsed().as_secs() < 10 {
+        while near(&below).is_empty() && begun.elapsed().as_secs() < 120 {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         assert_eq!(near(&below), std::slice::from_ref(&path));

@@ -19,7 +19,7 @@ const STRANGER: u64 = 20;
 /// Time between two questions about a run.
 const LOOK: Duration = Duration::from_millis(50);
 /// Time limit of a run.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Demo {
     /// Plays the scene. Returns its counts.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The namespace of New Payer's member numbers.
 const MEMBER_SYSTEM: &str = "http://new-payer.example/identifiers/member";
 /// Time limit for the server to get ready.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks at a process or an exchange.
 pub const LOOK: Duration = Duration::from_millis(50);
 

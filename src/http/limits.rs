@@ -241,12 +241,13 @@ mod tests {
     #[tokio::test]
     async fn t_b07_answers_of_one_partner_wait_for_their_room_and_others_do_not() {
         let limits = RequestLimits::new(8, 8, 1);
+        let long = Duration::from_secs(120);
         let (room, other) = (limits.room("a"), limits.room("b"));
-        let mut first = room.enter(MAKING_BYTES, ROOM_WAIT).await.expect("room");
+        let mut first = room.enter(MAKING_BYTES, long).await.expect("room");
         first.resize(ANSWER_BYTES + 5);
-        assert!(other.enter(1, ROOM_WAIT).await.is_ok());
+        assert!(other.enter(1, long).await.is_ok());
         let waits = limits.room("a");
-        let waiting = tokio::spawn(async move { waits.enter(1, ROOM_WAIT).await.map(|held| held.bytes) });
+        let waiting = tokio::spawn(async move { waits.enter(1, long).await.map(|held| held.bytes) });
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!waiting.is_finished());
         drop(first);

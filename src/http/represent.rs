@@ -344,7 +344,7 @@ mod tests {
         let json = async { Ok(Some(Bytes::from_static(b"{\"resourceType\":\"Patient\"}"))) };
         let victim = of("victim");
         let page = draw(asked(), json, site(), &drawing, &victim, None);
-        let page = tokio::time::timeout(Duration::from_secs(5), page).await;
+        let page = tokio::time::timeout(Duration::from_secs(120), page).await;
         assert!(page.is_ok_and(|page| page.is_ok()));
     }
 

@@ -246,7 +246,10 @@ mod tests {
                     .filter(|path| std::fs::write(path, "").is_ok())
                     .count()
             });
-            std::thread::sleep(Duration::from_millis(50));
+            let is_empty = || std::fs::read_dir(&folder).is_ok_and(|mut files| files.next().is_none());
+            while is_empty() && !making.is_finished() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             remove_folder(&folder).expect("removed");
             making.join().expect("no panic")
         });

@@ -309,7 +309,7 @@ mod tests {
                 tracing::warn!(target: "rustls::common_state", "sending warning alert");
                 tracing::error!(target: "causeway::app", "a fault of our own");
             });
-            sink.0.queue.flush(Duration::from_secs(5));
+            sink.0.queue.flush(Duration::from_secs(120));
             let text = std::fs::read_to_string(&path).expect("text");
             ["stream error", "warning alert", "of our own"].map(|line| text.contains(line))
         };
@@ -343,7 +343,7 @@ mod tests {
         let sink = Sink::open(Some(&path)).expect("opens");
         let put = |line: &[u8]| {
             sink.make_writer().write_all(line).expect("a line");
-            sink.0.queue.flush(Duration::from_secs(5));
+            sink.0.queue.flush(Duration::from_secs(120));
         };
         put(b"one\n");
         std::fs::rename(&path, &moved).expect("moved");

@@ -366,7 +366,7 @@ mod tests {
             let mut other = TcpStream::connect(at).await.expect("connects");
             other.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("asked");
             let mut answer = Vec::new();
-            let read = tokio::time::timeout(WAIT / 2, other.read_to_end(&mut answer)).await;
+            let read = tokio::time::timeout(WAIT * 9 / 10, other.read_to_end(&mut answer)).await;
             read.expect("in time").expect("an answer");
             assert!(answer.starts_with(b"HTTP/1.1 404"));
         };

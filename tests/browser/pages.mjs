@@ -14,13 +14,21 @@ const { values: options } = parseArgs({
 });
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const { origin } = new URL(options.base);
-const WAIT_MS = 10_000;
+// Waits end when what they are for is there: this is for what never comes.
+const WAIT_MS = 180_000;
 const problems = [];
 mkdirSync(options.out, { recursive: true });
 
 // What a script asks for and is refused by the page's own policy, which the console then says.
 let refused = null;
 const check = (holds, what) => { if (!holds) problems.push(what); };
+
+// Does what leads to another page, waits until that is there, and gives its answer.
+async function led(page, action) {
+    const isPage = one => one.request().isNavigationRequest();
+    const [answer] = await Promise.all([page.waitForResponse(isPage), page.waitForEvent('load'), action()]);
+    return answer;
+}
 
 // One page: opened, checked, measured at both widths, photographed. Gives back the page for further checks.
 async function visit(context, name, url, wanted) {
@@ -70,7 +78,7 @@ const partner = new Partner(options.base, options.keys);
 const token = await partner.token();
 const id = await partner.match(token, join(options.keys, 'match.json'));
 
-const browser = await chromium.launch({ executablePath: options.browser, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
+const browser = await chromium.launch({ executablePath: options.browser, timeout: WAIT_MS, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
 const stranger = await browser.newContext({ ignoreHTTPSErrors: true });
 stranger.setDefaultTimeout(WAIT_MS);
 const member = await browser.newContext({
@@ -105,10 +113,11 @@ async function walk() {
     const ring = await home.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
     check(ring !== 'none', 'home: what has the focus does not show it');
     await home.keyboard.press('Enter');
+    await home.waitForURL(url => url.hash === '#main').catch(() => {});
     check(new URL(home.url()).hash === '#main', 'home: the skip link does not skip');
     await visit(stranger, 'faults', `${options.base}/CodeSystem/causeway-fault`, { status: 200, heading: 'CodeSystem', has: ['tr#SE-001', 'th[scope=row]'] });
     const refused = await visit(stranger, 'no-token', `${options.base}/Patient/${id}`, { status: 401, heading: '401', has: ['#token', 'a[href$="causeway-fault#SE-001"]'] });
-    await refused.locator('a[href$="causeway-fault#SE-001"]').first().click();
+    await led(refused, () => refused.locator('a[href$="causeway-fault#SE-001"]').first().click());
     check(await refused.locator(':target').count() === 1, 'the fault has no row in the table of faults');
     await home.emulateMedia({ media: 'print' });
     check(!(await home.locator('header nav').isVisible()) && await home.locator('h1').isVisible(), 'home: printed with its navigation, or without its heading');
@@ -122,18 +131,15 @@ async function walk() {
         status: 200, heading: `Patient/${id}`, has: ['#who', 'section[aria-labelledby=coverage] table', '#timeline', '#json', 'form[action$="/$everything"]'],
     });
     await patient.locator('input[name=_count]').first().fill('10');
-    const [everything] = await Promise.all([
-        patient.waitForResponse(response => response.url().includes('$everything') && response.request().isNavigationRequest()),
-        patient.locator('form[action$="/$everything"] button').click(),
-    ]);
-    await patient.waitForLoadState();
+    const everything = await led(patient, () => patient.locator('form[action$="/$everything"] button').click());
+    check(everything.url().includes('$everything'), `everything: led to ${everything.url()}`);
     await looked(patient, 'everything', everything, { status: 200, heading: '$everything', has: ['table', 'a[rel=next]', 'th[scope=row] a'] });
-    await patient.locator('a[rel=next]').first().click();
+    await led(patient, () => patient.locator('a[rel=next]').first().click());
     check(await patient.locator('th[scope=row] a').count() > 0, 'the next page has no entries');
     const observations = await visit(member, 'observations', `${options.base}/Observation?patient=${id}&_count=5&_revinclude=Provenance:target&colour=red`, {
         status: 200, heading: 'Observation search', has: ['table', 'a[rel=next]', '.issue.warning', 'form[action$="/Observation"][method=get]'],
     });
-    await observations.locator('th[scope=row] a').first().click();
+    await led(observations, () => observations.locator('th[scope=row] a').first().click());
     check((await observations.locator('h1').innerText()).startsWith('Observation'), 'a result does not lead to its resource');
     check(await observations.locator(`pre.json a[href$="/Patient/${id}"]`).count() > 0, 'a resource does not lead to its member');
     await visit(member, 'not-found', `${options.base}/Patient/nobody`, { status: 404, heading: '404', has: ['a[href$="causeway-fault#RQ-015"]'] });
@@ -141,11 +147,8 @@ async function walk() {
     const form = await visit(member, 'form', `${options.base}/explorer/Patient`, { status: 200, heading: 'Patient' });
     await form.locator('[id="Patient._id"]').fill(id);
     await form.screenshot({ path: join(options.out, 'form-open.png') });
-    const [found] = await Promise.all([
-        form.waitForResponse(response => response.url().endsWith('/Patient/_search')),
-        form.locator('form[action$="/Patient/_search"] button').click(),
-    ]);
-    await form.waitForLoadState();
+    const found = await led(form, () => form.locator('form[action$="/Patient/_search"] button').click());
+    check(found.url().endsWith('/Patient/_search'), `posted: led to ${found.url()}`);
     await looked(form, 'posted', found, { status: 200, heading: 'Patient search', has: [`a[href$="/Patient/${id}"]`] });
     check(!form.url().includes(id), 'what was typed got into the address');
 }
@@ -158,13 +161,9 @@ async function session() {
     });
     person.setDefaultTimeout(WAIT_MS);
     const page = await visit(person, 'before', `${options.base}/explorer/Patient`, { status: 200, heading: 'Patient' });
-    const sent = async action => {
-        const [answer] = await Promise.all([page.waitForResponse(one => one.request().isNavigationRequest()), action()]);
-        await page.waitForLoadState();
-        return answer;
-    };
+    const sent = action => led(page, action);
     await page.locator('[id="Patient._id"]').fill(id);
-    await page.locator('[id="Patient._id"]').press('Enter');
+    await sent(() => page.locator('[id="Patient._id"]').press('Enter'));
     await page.waitForSelector('#enter');
     check(await page.locator('[id="Patient._id"]').inputValue() === id, 'session: what was typed is lost');
     check((await page.locator('pre.shell').allInnerTexts()).some(text => text.includes(id) && text.includes('$TOKEN')), 'session: the command is not whole');

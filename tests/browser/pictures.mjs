@@ -19,7 +19,7 @@ const pages = [
     ['fault', '/Patient/nobody'],
 ];
 
-const browser = await chromium.launch({ executablePath: options.browser, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
+const browser = await chromium.launch({ executablePath: options.browser, timeout: 180_000, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
 for (const colorScheme of ['light', 'dark']) {
     for (const width of [1280, 390]) {
         const context = await browser.newContext({
@@ -31,6 +31,7 @@ for (const colorScheme of ['light', 'dark']) {
         });
         for (const [name, path] of pages) {
             const page = await context.newPage();
+            page.setDefaultTimeout(180_000);
             await page.goto(options.base + path);
             await page.screenshot({ path: join(options.out, `page-${name}-${width}-${colorScheme}.png`) });
             await page.close();

@@ -9,9 +9,9 @@ const text = { type: 'string' };
 const { values: options } = parseArgs({
     options: { ops: text, secret: text, exchange: text, out: text, browser: { ...text, default: '/usr/bin/chromium' } },
 });
-const browser = await chromium.launch({ executablePath: options.browser, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
+const browser = await chromium.launch({ executablePath: options.browser, timeout: 180_000, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'] });
 const page = await browser.newPage();
-page.setDefaultTimeout(10_000);
+page.setDefaultTimeout(180_000);
 await page.goto(`${options.ops}/console/link/${options.secret}`);
 await page.getByRole('button', { name: 'Sign in' }).click();
 await page.waitForURL(`${options.ops}/console`);

@@ -9,7 +9,7 @@ import smart
 MATCH = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch"
 SENT = "/base-ext-match-parameters"
 # Seconds that a job of a test may take.
-LONGEST = 120
+LONGEST = 600
 
 
 def session(base, keys, scope):
@@ -30,7 +30,7 @@ def manifest(caller, begun):
     status = begun.headers["Content-Location"]
     started = time.monotonic()
     while True:
-        answer = caller.get(status, timeout=60)
+        answer = caller.get(status, timeout=180)
         if answer.status_code == 200:
             return status, answer.json()
         assert answer.status_code == 202, answer.text
@@ -44,7 +44,7 @@ def lines(caller, files, kind):
     for file in files:
         if file["type"] != kind:
             continue
-        answer = caller.get(file["url"], timeout=60)
+        answer = caller.get(file["url"], timeout=180)
         assert answer.status_code == 200, answer.text
         found.extend(json.loads(line) for line in answer.text.splitlines())
     return found
@@ -54,10 +54,10 @@ def match(base, keys, body):
     """Sends a `$bulk-member-match` body. Gives the Groups, and for each Patient that was sent the Group's code and the Patient here."""
     with session(base, keys, f"system/*.rs {MATCH}") as caller:
         headers = {"Content-Type": "application/fhir+json", "Prefer": "respond-async"}
-        begun = caller.post(f"{base}/Group/$bulk-member-match", data=body, headers=headers, timeout=60)
+        begun = caller.post(f"{base}/Group/$bulk-member-match", data=body, headers=headers, timeout=180)
         status, result = manifest(caller, begun)
         groups = lines(caller, result["output"], "Group")
-        assert caller.delete(status, timeout=60).status_code == 202
+        assert caller.delete(status, timeout=180).status_code == 202
     answers = {}
     for group in groups:
         code = group["code"]["coding"][0]["code"]
@@ -76,7 +76,7 @@ def everything(caller, base, patient):
     """What `$everything` gives of a member, by type and id."""
     record, url = {}, f"{base}/Patient/{patient}/$everything"
     while url:
-        answer = caller.get(url, timeout=60)
+        answer = caller.get(url, timeout=180)
         assert answer.status_code == 200, answer.text
         bundle = answer.json()
         for entry in bundle["entry"]:

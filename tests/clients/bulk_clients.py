@@ -74,7 +74,7 @@ def exported(folder):
 
 def run(*command):
     environment = os.environ | {"SSL_CERT_FILE": str(options.keys / "ca.pem"), "COLUMNS": "200", "NO_COLOR": "1"}
-    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=1200)
     if done.returncode:
         raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
@@ -131,5 +131,5 @@ for client in ("smart-fetch", "cumulus-etl"):
         compare(f"{client}, {level}, all types", out, record, None)
 
 with bulk.session(options.base, options.keys, "system/*.rs") as reader:
-    answer = reader.get(f"{options.base}/Group/{group}", timeout=60)
+    answer = reader.get(f"{options.base}/Group/{group}", timeout=180)
     assert answer.status_code == 200 and len(answer.json()["member"]) == MATCHED, answer.text

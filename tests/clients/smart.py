@@ -13,7 +13,7 @@ MEMBER_MATCH = "http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-m
 def tls(keys):
     """How `requests` (and so fhirpy) presents the partner's certificate and trusts the payer's."""
     keys = pathlib.Path(keys)
-    return {"cert": (str(keys / "partner.pem"), str(keys / "partner.key")), "verify": str(keys / "ca.pem"), "timeout": 60}
+    return {"cert": (str(keys / "partner.pem"), str(keys / "partner.key")), "verify": str(keys / "ca.pem"), "timeout": 180}
 
 
 def token_endpoint(base, keys):

@@ -69,7 +69,7 @@ class Desk:
             doubtful["parameter"][0]["resource"]["birthDate"] = {"a": "2001-02-19", "b": "2002-02-19", "c": "2003-02-19"}[kind]
             self.ask(doubtful, f"case:9/{kind}")
         self.ask({"resourceType": "Parameters"}, "case:8/a")
-        self.token = {role: self.place.bash(f"causeway operator token --role {role} --name ana --ttl 30m 2>/dev/null").split()[0]
+        self.token = {role: self.place.bash(f"causeway operator token --role {role} --name ana --ttl 12h 2>/dev/null").split()[0]
                       for role in ["auditor", "operator"]}
         self.place.bash("printf 'escalation 1\\nautomatic_hours = 12\\n' > soon.policy; causeway policy show safe | sed -E 's,^(safe.(accept|thin|faint|renamed)) = .*,\\1 = 5000,' > ours.policy; sed 's,^id = .*,id = \"other\",' new-payer.toml > other.toml")
         self.client()

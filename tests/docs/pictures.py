@@ -80,7 +80,7 @@ class Demo:
 
     def stop(self):
         self.running.send_signal(signal.SIGTERM)
-        self.running.wait(60)
+        self.running.wait(180)
 
     def terminal(self, command, columns):
         """What a person at a terminal of so many columns sees."""
@@ -127,7 +127,7 @@ def tickets(demo, out, browser):
     roles = "support,operator,reviewer,auditor"
     link = demo.json("console", "link", "--role", roles, "--name", "ana", "--reason", "pictures for the documentation")["url"]
     subprocess.run(["node", browser / "tickets.mjs", "--ops", demo.ops(), "--secret", link.rsplit("/", 1)[1], "--exchange", started,
-                    "--out", out.resolve()], check=True, timeout=120)
+                    "--out", out.resolve()], check=True, timeout=900)
 
 
 def draw(demo, out, name, command):
@@ -152,7 +152,7 @@ def main():
             keys = demo.folder / "causeway-data/demo"
             base = (keys / "base-url.txt").read_text().strip()
             script = Path(given.browser).resolve() / "pictures.mjs"
-            subprocess.run(["node", script, "--base", base, "--keys", keys, "--out", out.resolve()], check=True, timeout=300)
+            subprocess.run(["node", script, "--base", base, "--keys", keys, "--out", out.resolve()], check=True, timeout=900)
             tickets(demo, out, script.parent)
             # The demonstration has no background work; a server on its store has.
             demo.stop()

@@ -122,7 +122,7 @@ class Place:
 
     def bash(self, script, code=0):
         done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", script], cwd=self.folder, env=self.environment,
-                              capture_output=True, text=True, timeout=300)
+                              capture_output=True, text=True, timeout=900)
         assert done.returncode == code, f"{script}\nended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout + (done.stderr if code else "")
 
@@ -132,7 +132,7 @@ class Place:
     def start(self, *arguments, until):
         out = (self.folder / "out").open("w")
         self.running = subprocess.Popen(["causeway", *arguments], cwd=self.folder, env=self.environment, stdout=out, stderr=out)
-        for _ in range(1800):
+        for _ in range(3000):
             if until():
                 return
             assert self.running.poll() is None, (self.folder / "out").read_text()
@@ -142,7 +142,7 @@ class Place:
     def stop(self):
         if self.running:
             self.running.send_signal(signal.SIGTERM)
-            self.running.wait(60)
+            self.running.wait(180)
             self.running = None
 
 

@@ -9,20 +9,27 @@ import time
 import urllib.error
 import urllib.request
 
-END_S = 90
+END_S = 600
 MEMBER = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}]}
 NEW, OLD = "http://new-payer.example/identifiers/member", "http://old-payer.example/identifiers/member"
+
+
+# None is given twice: who has one may listen later than another looks for one.
+GIVEN = set()
 
 
 def free_port():
     """A port below those that the kernel hands out for connections, which other steps make meanwhile."""
     while True:
+        port = random.randrange(32000, 32768)
         with socket.socket() as tried:
             try:
-                tried.bind(("127.0.0.1", random.randrange(32000, 32768)))
+                tried.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return tried.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 class Payer:
@@ -32,11 +39,11 @@ class Payer:
         self.program, self.folder, self.keys, self.server = program, folder, keys, None
         folder.mkdir(parents=True)
         self.ops = free_port()
-        port = next(port for port in iter(free_port, None) if port != self.ops)
+        port = free_port()
         self.base = f"https://localhost:{port}/fhir"
         text = (f'[server]\nfhir_listen = "127.0.0.1:{port}"\nops_listen = "127.0.0.1:{self.ops}"\nbase_url = "{self.base}"\n'
                 f'[tls]\ncertificate = "{keys}/server.pem"\nkey = "{keys}/server.key"\nclient_ca = ["{keys}/ca.pem"]\n'
-                f'[payer]\nnpi = "{npi}"\nmember_system = "{member_system}"\n')
+                f'[oauth]\naccess_token_seconds = 3600\n[payer]\nnpi = "{npi}"\nmember_system = "{member_system}"\n')
         if asks:
             (folder / "signing.json").write_text(json.dumps(json.loads((keys / "partner-jwks.json").read_text())["keys"][0]))
             text += (f'[exchange]\nclient_id = "new-payer"\nsigning_key = "signing.json"\ncertificate = "{keys}/partner.pem"\n'
@@ -44,7 +51,7 @@ class Payer:
         (folder / "causeway.toml").write_text(text)
 
     def run(self, *arguments):
-        done = subprocess.run([self.program, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([self.program, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -54,10 +61,10 @@ class Payer:
     def serve(self):
         with open(self.folder / "server.out", "w", encoding="utf-8") as out:
             self.server = subprocess.Popen([self.program, "serve", "--log-file", "server.log"], cwd=self.folder, stdout=out, stderr=out)
-        for _ in range(300):
+        for _ in range(1800):
             assert self.server.poll() is None, (self.folder / "server.out").read_text()
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.ops}/ready", timeout=5).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.ops}/ready", timeout=30).close()
                 return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
@@ -66,7 +73,7 @@ class Payer:
     def stop(self):
         if self.server:
             self.server.terminate()
-            self.server.wait(timeout=40)
+            self.server.wait(timeout=180)
             self.server = None
 
     def partner(self, registration):

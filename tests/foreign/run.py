@@ -80,7 +80,7 @@ class Other:
         self.session.headers["Authorization"] = "Bearer " + smart.token(base, keys, scope)
 
     def get(self, path):
-        answer = self.session.get(f"{self.base}/{path}", timeout=60)
+        answer = self.session.get(f"{self.base}/{path}", timeout=180)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:500]}"
         return parsed(answer.content)
 
@@ -91,11 +91,11 @@ def guarded(base, keys):
     session = requests.Session()
     session.trust_env, session.verify = False, settings["verify"]
     try:
-        session.get(f"{base}/metadata", timeout=20)
+        session.get(f"{base}/metadata", timeout=120)
         return False
     except requests.exceptions.ConnectionError:
         session.cert = settings["cert"]
-    return session.get(f"{base}/Patient?_id=x", timeout=20).status_code == 401
+    return session.get(f"{base}/Patient?_id=x", timeout=120).status_code == 401
 
 
 class Pairs:
@@ -222,7 +222,7 @@ class Foreign:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)
 
     def asked(self, part):
         return sum(part in line for line in self.log.read_text().splitlines())

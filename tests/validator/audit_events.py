@@ -2,6 +2,7 @@
 import argparse
 import json
 import pathlib
+import time
 
 import requests
 
@@ -20,18 +21,30 @@ def profiles(event):
     return [url.rsplit("/", 1)[1] for url in event["meta"].get("profile", [])]
 
 
-forms, url = {}, f"{options.ops}/ops/v1/fhir/AuditEvent"
-headers = {"Authorization": f"Bearer {options.token}", "X-Access-Reason": "a check of the form of events"}
-while url:
-    answer = requests.get(url, headers=headers)
-    assert answer.status_code == 200, f"{answer.status_code}: {answer.text[:400]}"
-    bundle = answer.json()
-    for event in (entry["resource"] for entry in bundle.get("entry", [])):
-        codes = [coding["code"] for coding in event.get("subtype", [])]
-        forms.setdefault((event["meta"]["tag"][0]["code"], event["outcome"], *profiles(event), *codes), event)
-    url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+def collected():
+    """The first event of each form."""
+    forms, url = {}, f"{options.ops}/ops/v1/fhir/AuditEvent"
+    headers = {"Authorization": f"Bearer {options.token}", "X-Access-Reason": "a check of the form of events"}
+    while url:
+        answer = requests.get(url, headers=headers)
+        assert answer.status_code == 200, f"{answer.status_code}: {answer.text[:400]}"
+        bundle = answer.json()
+        for event in (entry["resource"] for entry in bundle.get("entry", [])):
+            codes = [coding["code"] for coding in event.get("subtype", [])]
+            forms.setdefault((event["meta"]["tag"][0]["code"], event["outcome"], *profiles(event), *codes), event)
+        url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+    return forms
+
+
+def missing(forms):
+    return set(options.wanted) - {name for event in forms.values() for name in profiles(event)}
+
+
+# What was done last may be an entry a moment later.
+until = time.monotonic() + 120
+while missing(forms := collected()) and time.monotonic() < until:
+    time.sleep(0.5)
 for number, event in enumerate(forms.values()):
     (out / f"{options.name}-{number}.json").write_text(json.dumps(event))
-missing = set(options.wanted) - {name for event in forms.values() for name in profiles(event)}
-assert not missing, f"no AuditEvent of {', '.join(sorted(missing))}"
+assert not missing(forms), f"no AuditEvent of {', '.join(sorted(missing(forms)))}"
 print(f"collected: {len(forms)} forms of AuditEvents of {options.name}")

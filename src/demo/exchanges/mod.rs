@@ -28,7 +28,7 @@ const OTHER_MEMBERS: [(&str, &str); 4] = [
     ("parked", LATER),
 ];
 /// Time limit for an exchange to come to the state that is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Both payers of these scenes, and what came of them.
 struct Scenes {

@@ -20,6 +20,11 @@ pub(super) fn apart(n: u32) -> Option<IpAddr> {
     address(n * 256)
 }
 
+/// How many more a rate gives meanwhile: on a busy machine that is a while.
+fn gained(begun: Instant, per_second: f64) -> usize {
+    (begun.elapsed().as_secs_f64() * per_second).ceil() as usize
+}
+
 /// Opens `many` connections from one address and returns those that were accepted and not closed for later ones.
 pub(super) fn opened(edge: &Edge, n: u32, many: usize) -> Vec<ConnectionPlace> {
     let mut places: Vec<ConnectionPlace> = (0..many).filter_map(|_| edge.admit(address(n)).ok()).collect();
@@ -176,8 +181,9 @@ fn t_b07_strangers_requests_have_places_of_their_own() {
     assert_eq!(held.len(), 28);
     held.clear();
     assert!(enter(&places[0]).is_ok());
+    let begun = Instant::now();
     let asked = (0..1000).filter(|_| places[0].asks(false).is_ok()).count();
-    assert!((200..=205).contains(&asked), "{asked}");
+    assert!((200..=201 + gained(begun, 50.0)).contains(&asked), "{asked}");
     assert!(places[1].asks(false).is_ok(), "another address has a rate of its own");
 }
 
@@ -196,11 +202,12 @@ fn t_b07_all_strangers_together_have_a_rate_of_requests_and_partners_addresses_n
         );
         all.into_iter().flatten().count()
     };
+    let begun = Instant::now();
     let first = asked(false);
-    assert!((400..=420).contains(&first), "{first}");
+    assert!((400..=401 + gained(begun, 100.0)).contains(&first), "{first}");
     let with_token = asked(true);
     assert!(
-        (380..=420).contains(&with_token),
+        (380..=401 + gained(begun, 100.0)).contains(&with_token),
         "as many again with a token: {with_token}"
     );
     let partners = edge.admit(address(200)).expect("room");
@@ -229,11 +236,13 @@ fn t_b07_the_networks_of_one_site_are_not_as_many_strangers() {
         held.push(place);
     }
     assert_eq!(held.len(), 512, "eight times what one address may have");
+    let begun = Instant::now();
     let mut asked = held.iter().map(|place| place.asks(false));
     assert!((0..3).all(|_| asked.next().is_some_and(|asked| asked.is_ok())));
     let asked = (0..10).flat_map(|_| held.iter().map(|place| place.asks(false)));
     let asked = asked.filter(Result::is_ok).count();
-    assert!((1_590..=1_700).contains(&asked), "eight times two hundred: {asked}");
+    let most = 1_601 + gained(begun, 400.0);
+    assert!((1_590..=most).contains(&asked), "eight times two hundred: {asked}");
     let in_flight: Vec<_> = held.iter().filter_map(|place| place.enter(Errand::Work).ok()).collect();
     assert_eq!(in_flight.len(), 32, "half of all");
     // Another site, and a partner's address in this one, are not concerned.

@@ -77,10 +77,10 @@ async fn t_a19_what_is_written_of_a_refusal_does_not_keep_a_claim_waiting() {
     // The writing thread is busy until the test releases it.
     bed.ctx.store.write_later(move |_| {
         let _ = began.send(());
-        let _ = release.lock().expect("a lock").recv_timeout(Duration::from_secs(20));
+        let _ = release.lock().expect("a lock").recv_timeout(Duration::from_secs(120));
         Ok(())
     });
-    begin.recv_timeout(Duration::from_secs(10)).expect("it began");
+    begin.recv_timeout(Duration::from_secs(60)).expect("it began");
     assert_eq!(fault(bed.send(&body, None).await), Some(Fault::OauthClient));
     held.send(()).expect("it waits");
     assert_eq!(kept(&bed).0, 1);

@@ -156,7 +156,7 @@ mod tests {
         for _ in 0..SPANS_MOST + 500 {
             queue.put(span());
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
         let mut taken = 0;
         while taken < SPANS_MOST {
             let some = queue.take().expect("spans");
@@ -183,7 +183,7 @@ mod tests {
             own.done();
             taken
         });
-        queue.close(Duration::from_secs(10));
+        queue.close(Duration::from_secs(120));
         assert_eq!(thread.join().expect("ended"), 1);
         assert!(queue.pause(Duration::from_secs(10)), "nobody waits any more");
 

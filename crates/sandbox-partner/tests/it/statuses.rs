@@ -265,7 +265,7 @@ async fn ids_of_the_request_are_answered() {
     assert_eq!(reply.headers()["x-correlation-id"], "abc");
     assert_eq!(reply.headers()["x-request-id"], "sandbox-1");
     let control = pair.sandbox.control().clone();
-    let over = move || control.wait_for(SandboxRoute::Metadata, 1, Duration::from_secs(5));
+    let over = move || control.wait_for(SandboxRoute::Metadata, 1, Duration::from_secs(120));
     assert!(tokio::task::spawn_blocking(over).await.expect("waited"));
     let seen = &pair.sandbox.control().requests()[0];
     assert_eq!(json!(seen.route), json!("metadata"));

@@ -37,7 +37,7 @@ pub fn started(script: SandboxScript, uri: Option<&str>) -> Pair {
     let key = SigningKey::generate(Algorithm::Es384, "k1").expect("a key");
     let script = script.with_client(CLIENT_ID, json!({ "keys": [key.public_jwk()] }));
     let sandbox = Sandbox::start(script).expect("a sandbox");
-    let http = client(&sandbox, uri, Duration::from_secs(20));
+    let http = client(&sandbox, uri, Duration::from_secs(180));
     Pair { sandbox, key, http }
 }
 

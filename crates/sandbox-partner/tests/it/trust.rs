@@ -296,7 +296,7 @@ async fn a_wrong_clock_refuses_good_assertions_and_shows_in_the_date() {
         .expect("an answer");
     assert_eq!(right.status(), 200);
     let apart = date(&skewed).duration_since(date(&right)).expect("later");
-    assert!((890..=900).contains(&apart.as_secs()), "{apart:?}");
+    assert!((600..=900).contains(&apart.as_secs()), "{apart:?}");
     let fixed = played("clock = \"2027-01-01T00:00:00Z\"");
     let year = fixed.get("metadata").await.headers()["date"]
         .to_str()

@@ -25,7 +25,7 @@ async fn a_record_of_131_000_resources_is_streamed_in_bounded_memory() {
     let pair = played("members = { count = 1, resources = 131000 }");
     let token = pair.matched().await;
     let before = memory_kib("VmRSS");
-    let patient = client(&pair.sandbox, None, Duration::from_secs(300));
+    let patient = client(&pair.sandbox, None, Duration::from_secs(1_200));
     let url = pair.url(&format!("Patient/{}/$everything", pair.member().patient_id));
     let mut reply = patient.get(url).bearer_auth(&token).send().await.expect("a head");
     let (mut bytes, mut entries, mut most) = (0_usize, 0_usize, 0);
