@@ -14,7 +14,7 @@ const { values: options } = parseArgs({
 const file = (name) => readFileSync(join(options.keys, name));
 // The library's requests, and ours, present the partner's certificate and trust the payer's.
 setGlobalDispatcher(
-  new Agent({ connect: { cert: file('partner.pem'), key: file('partner.key'), ca: file('ca.pem') } }),
+  new Agent({ connect: { timeout: 120_000, cert: file('partner.pem'), key: file('partner.key'), ca: file('ca.pem') } }),
 );
 
 const MEMBER_MATCH = 'http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match';

@@ -208,7 +208,7 @@ impl Wire {
         let build = |identity: Option<&String>| -> Result<reqwest::Client, reqwest::Error> {
             let mut builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(Duration::from_secs(10))
+                .connect_timeout(Duration::from_secs(60))
                 .timeout(Duration::from_secs(120));
             if let Some(ca) = &settings.ca_pem {
                 builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca.as_bytes())?);
