@@ -33,6 +33,8 @@ impl ConfigValues {
     pub(super) fn oidc(&self) -> Result<Option<OidcConfig>, Failure> {
         let roles = self.get(&keys::OIDC_ROLES)?;
         let client_secret_file = self.get(&keys::OIDC_CLIENT_SECRET_FILE)?;
+        let (scopes, provider_ca) = (self.get(&keys::OIDC_SCOPES)?, self.get(&keys::OIDC_PROVIDER_CA)?);
+        let (name_claim, role_claim) = (self.get(&keys::OIDC_NAME_CLAIM)?, self.get(&keys::OIDC_ROLE_CLAIM)?);
         let (issuer, client_id) = match (self.get(&keys::OIDC_ISSUER)?, self.get(&keys::OIDC_CLIENT_ID)?) {
             (Some(issuer), Some(client_id)) if !roles.is_empty() => (issuer, client_id),
             (None, None) if roles.is_empty() && client_secret_file.is_none() => return Ok(None),
@@ -47,11 +49,11 @@ impl ConfigValues {
             issuer,
             client_id,
             client_secret_file,
-            scopes: self.get(&keys::OIDC_SCOPES)?,
-            name_claim: self.get(&keys::OIDC_NAME_CLAIM)?,
-            role_claim: self.get(&keys::OIDC_ROLE_CLAIM)?,
+            scopes,
+            name_claim,
+            role_claim,
             roles,
-            provider_ca: self.get(&keys::OIDC_PROVIDER_CA)?,
+            provider_ca,
         }))
     }
 }
