@@ -11,6 +11,7 @@ pub mod dump;
 pub mod grants;
 pub mod hook;
 pub mod matched;
+pub mod memory;
 pub mod page;
 pub mod payer;
 pub mod pki;
