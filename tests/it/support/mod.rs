@@ -1,5 +1,6 @@
 //! What the tests share: private databases, and payers to talk to.
 
+pub mod aside;
 pub mod assertion;
 pub mod balp;
 pub mod browser;

@@ -80,8 +80,7 @@ pub struct Passing(String);
 impl Passing {
     /// The one at this address in the private cluster.
     pub fn of(url: &str) -> Passing {
-        let name = url.trim_start_matches("postgres:///").split('?').next();
-        Passing(name.expect("a name").to_owned())
+        Passing(name_of(url).to_owned())
     }
 }
 
@@ -100,6 +99,24 @@ impl Drop for Passing {
             let _ = queue.send(std::mem::take(&mut self.0));
         }
     }
+}
+
+/// The database at this address of the private cluster.
+fn name_of(url: &str) -> &str {
+    let name = url.trim_start_matches("postgres:///").split('?').next();
+    name.expect("a name")
+}
+
+/// Makes a database in which is what the one at this address has, and gives its address. Nobody may be connected to that one for long.
+pub fn copied(url: &str) -> String {
+    create(&format!("TEMPLATE {}", name_of(url)))
+}
+
+/// Makes the database at this address anew, with what the one at `kept` has.
+pub fn put_back(url: &str, kept: &str) {
+    execute("postgres", &format!("DROP DATABASE {} WITH (FORCE)", name_of(url)));
+    let statement = format!("CREATE DATABASE {} TEMPLATE {}", name_of(url), name_of(kept));
+    execute("postgres", &statement);
 }
 
 /// What goes wrong here is of no test.
