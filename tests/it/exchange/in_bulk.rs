@@ -47,7 +47,13 @@ pub fn run_of_two(pair: &Pair) -> (Value, Vec<Value>) {
             break pair.payer.json_command(&["bulk", "show", &id]);
         }
         assert!(began.elapsed() < WAIT, "{listed:#}\n{}", pair.payer.log());
-        std::thread::sleep(Duration::from_millis(200));
+        // A look at the store costs less than a command.
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(200));
+            if pair.count("bulk_run WHERE ended_ms IS NOT NULL") > 0 {
+                break;
+            }
+        }
     };
     let exchanges = run["exchanges"].as_array().expect("members").clone();
     let ended = exchanges

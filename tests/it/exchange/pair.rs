@@ -136,7 +136,18 @@ impl Pair {
                 self.payer.log(),
                 self.sandbox.control().complaints()
             );
+            self.pause(id);
+        }
+    }
+
+    /// Waits for half a second, or less when the exchange rests: a look at the store costs less than a command.
+    fn pause(&self, id: &str) {
+        let rests = format!("exchange WHERE id = '{id}' AND (ended_ms IS NOT NULL OR parked_at_ms IS NOT NULL)");
+        for _ in 0..5 {
             std::thread::sleep(Duration::from_millis(100));
+            if self.count(&rests) > 0 {
+                return;
+            }
         }
     }
 

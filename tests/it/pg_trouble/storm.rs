@@ -209,7 +209,7 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
     let place = Place {
         url: StoreUrl::parse(&cluster.url("postgres")).expect("an address"),
         folder: tempfile::tempdir().expect("a folder"),
-        database: None,
+        _database: None,
     };
     let members = synth::SynthOptions {
         members: MEMBERS,

@@ -25,7 +25,7 @@ pub struct Place {
     pub url: StoreUrl,
     pub folder: TempDir,
     // It goes too, where that costs the others nothing.
-    pub database: Option<postgres::Passing>,
+    pub _database: Option<postgres::Passing>,
 }
 
 impl Place {
@@ -60,7 +60,7 @@ impl Place {
         Place {
             url: address_of(folder.path()),
             folder,
-            database: None,
+            _database: None,
         }
     }
 
@@ -68,7 +68,7 @@ impl Place {
         Place {
             url: StoreUrl::parse(text).expect("a store address"),
             folder,
-            database: Some(postgres::Passing::of(text)),
+            _database: Some(postgres::Passing::of(text)),
         }
     }
 
