@@ -2,6 +2,8 @@
 //! members.
 
 use crate::support::payer::{TestPayer, program};
+use crate::support::store::Place;
+use causeway::synth::SynthOptions;
 use causeway_jose::{Algorithm, SigningKey};
 use causeway_sandbox_partner::{RunningSandbox, Sandbox, SandboxRoute, SandboxScript};
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ impl Pair {
     /// The same without the server. The sandbox's members are `Patient/m1`, `Patient/m2` and so on here.
     pub fn prepare(script: &str) -> Pair {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let (payer, _) = TestPayer::prepare(1);
+        let payer = TestPayer::bare(Place::ready(), SynthOptions::default());
         let key = SigningKey::generate(Algorithm::Es384, "k1").expect("a key");
         let script = SandboxScript::from_toml(script)
             .expect("a script")
