@@ -11,6 +11,7 @@ use causeway::secret::{hex, sha256};
 use causeway::synth::Variation;
 use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -339,10 +340,9 @@ async fn each_planted_defect_is_found_by_the_control_that_is_for_it() {
     for Planted { change, back, found } in DEFECTS {
         payer.db().batch_execute(change).expect(change);
         // Those that are for it.
-        let mut own: Vec<&str> = vec!["--full"];
-        for (control, ..) in *found {
-            own.extend(["--only", *control]);
-        }
+        let controls: BTreeSet<&str> = found.iter().map(|(control, ..)| *control).collect();
+        let own = controls.iter().flat_map(|control| ["--only", *control]);
+        let own: Vec<&str> = own.chain(["--full"]).collect();
         let (code, report) = ran(&payer, &own);
         assert_eq!(
             (code, report["result"].as_str()),
