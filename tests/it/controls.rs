@@ -11,6 +11,7 @@ use causeway::secret::{hex, sha256};
 use causeway::synth::Variation;
 use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -338,7 +339,11 @@ async fn each_planted_defect_is_found_by_the_control_that_is_for_it() {
     assert_eq!(code, 0, "{report:#}");
     for Planted { change, back, found } in DEFECTS {
         payer.db().batch_execute(change).expect(change);
-        let (code, report) = ran(&payer, &arguments);
+        // Those that are for it.
+        let controls: BTreeSet<&str> = found.iter().map(|(control, ..)| *control).collect();
+        let own = controls.iter().flat_map(|control| ["--only", *control]);
+        let own: Vec<&str> = own.chain(["--full"]).collect();
+        let (code, report) = ran(&payer, &own);
         assert_eq!(
             (code, report["result"].as_str()),
             (1, Some("failed")),
@@ -351,9 +356,11 @@ async fn each_planted_defect_is_found_by_the_control_that_is_for_it() {
             assert!(listed.iter().any(is_it), "{change}: {what} {why} is not in {listed:#?}");
         }
         payer.db().batch_execute(back).expect(back);
-        let (code, report) = ran(&payer, &arguments);
+        let (code, report) = ran(&payer, &own);
         assert_eq!(code, 0, "{back}: {report:#}");
     }
+    let (code, report) = ran(&payer, &arguments);
+    assert_eq!(code, 0, "{report:#}");
 }
 
 #[tokio::test]

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const REQUESTS: usize = 2_000;
+/// Requests that bring more lines than may wait, and requests that bring enough for anything else to fail.
+const FULL: usize = 2_000;
+const SOME: usize = 400;
 const CLIENTS: usize = 8;
 
-/// 2,000 requests, each answered before its client gives up; how many lines of the log were dropped meanwhile.
-async fn serves(payer: &TestPayer, client: Client) -> u64 {
+/// So many requests, each answered before its client gives up; how many lines of the log were dropped meanwhile.
+async fn serves(payer: &TestPayer, client: Client, requests: usize) -> u64 {
     let (client, next) = (Arc::new(client), Arc::new(AtomicUsize::new(0)));
     let asking = (0..CLIENTS).map(|_| {
         let (client, next) = (Arc::clone(&client), Arc::clone(&next));
         tokio::spawn(async move {
-            while next.fetch_add(1, Ordering::Relaxed) < REQUESTS {
+            while next.fetch_add(1, Ordering::Relaxed) < requests {
                 client.get("no-token", "Patient/x").await.assert_status(401);
             }
         })
@@ -84,7 +86,7 @@ async fn a_log_file_on_a_full_disk_stops_nothing_and_is_written_again_when_there
     if let Some(disk) = &disk {
         disk.fill(0);
     }
-    serves(&payer, client).await;
+    serves(&payer, client, FULL).await;
     if let Some(disk) = &disk {
         // What waits is more than the disk has, so nothing more is written before it has room.
         let before = std::fs::metadata(&path).expect("a log").len();
@@ -114,7 +116,7 @@ async fn a_stderr_whose_reader_has_gone_stops_nothing_and_what_is_lost_is_counte
     command.stderr(writer);
     payer.spawn(command);
     drop(reader);
-    let lost = serves(&payer, client).await;
+    let lost = serves(&payer, client, FULL).await;
     assert!(lost > 0, "nothing was counted");
     ends(&mut payer);
 }
@@ -126,7 +128,7 @@ async fn a_stderr_that_nobody_reads_stops_nothing() {
     let mut command = server(&payer);
     command.stderr(writer);
     payer.spawn(command);
-    serves(&payer, client).await;
+    serves(&payer, client, FULL).await;
     ends(&mut payer);
     drop(reader);
 }
@@ -138,7 +140,7 @@ async fn a_stderr_on_a_full_device_stops_neither_start_nor_requests() {
     let mut command = server(&payer);
     command.stderr(full);
     payer.spawn(command);
-    serves(&payer, client).await;
+    serves(&payer, client, SOME).await;
     ends(&mut payer);
 }
 
@@ -156,7 +158,7 @@ async fn a_named_pipe_as_log_file_that_nobody_reads_stops_nothing_and_without_a_
     let mut command = server(&payer);
     command.arg("--log-file").arg(&pipe).stderr(Stdio::null());
     payer.spawn(command);
-    serves(&payer, client).await;
+    serves(&payer, client, SOME).await;
     ends(&mut payer);
     drop(reader);
 }

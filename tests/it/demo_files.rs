@@ -1,6 +1,7 @@
 //! The demonstration: it ends well, and the files it leaves work by hand.
 
 use crate::support::client::{Reply, http};
+use crate::support::memory;
 use crate::support::payer::{binary, free_ports};
 use crate::support::pki::Pair;
 use serde_json::Value;
@@ -28,7 +29,7 @@ fn run(home: &Path, arguments: &[&str]) -> Output {
 
 #[test]
 fn the_demo_ends_well_and_leaves_its_files() {
-    let home = tempfile::tempdir().expect("a folder");
+    let home = memory::temporary();
     let folder = home.path().join("demo");
     // A key file that was there before and open to all is not left so.
     std::fs::create_dir(&folder).expect("a folder");
@@ -166,7 +167,7 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn the_demos_bodies_answer_as_their_names_say() {
-    let home = tempfile::tempdir().expect("a folder");
+    let home = memory::temporary();
     let folder = home.path().join("demo");
     let story = std::fs::File::create(home.path().join("story.txt")).expect("a file");
     let child = demo(home.path(), &[]).stdout(story).stderr(Stdio::null()).spawn();
@@ -222,7 +223,7 @@ async fn the_demos_bodies_answer_as_their_names_say() {
 
 #[tokio::test]
 async fn serve_dev_leaves_a_request_to_send_and_a_command_finds_its_store() {
-    let home = tempfile::tempdir().expect("a folder");
+    let home = memory::temporary();
     let story = std::fs::File::create(home.path().join("story.txt")).expect("a file");
     let [port, _] = free_ports();
     let mut command = Command::new(binary());

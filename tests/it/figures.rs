@@ -43,7 +43,7 @@ struct Bed {
 
 impl Bed {
     fn new() -> Bed {
-        let store = TestStore::in_memory();
+        let store = TestStore::fresh();
         let ctx = Context {
             guard: Arc::new(GuessGuard::open(&store, GuessLimits::default()).expect("a guard")),
             store: store.clone(),

@@ -320,6 +320,8 @@ pub async fn sent(request: reqwest::RequestBuilder) -> Reply {
 #[tokio::test]
 async fn every_role_may_use_its_routes_and_no_others() {
     let scene = Scene::start().await;
+    // Of each route, HEAD once by who may use it and once by who may not.
+    let mut heads = BTreeSet::new();
     for role in ALL {
         let bearer = scene.token(role);
         for route in OPS_ROUTES.iter().filter(|route| route.asks != Asks::Anybody) {
@@ -340,7 +342,7 @@ async fn every_role_may_use_its_routes_and_no_others() {
                 let shows_patients = ["auditor", "reviewer"].contains(role);
                 assert!(shows_patients || !reply.text().contains(&scene.patient), "{what}");
             }
-            if route.method == "GET" {
+            if route.method == "GET" && heads.insert((route.path, roles_of(route).contains(role))) {
                 let head = scene.ask("HEAD", route, Some(&bearer)).await;
                 assert_eq!((head.status, head.body.len()), (reply.status, 0), "HEAD, {what}");
                 assert_eq!(head.header("content-type"), reply.header("content-type"), "{what}");

@@ -1,6 +1,7 @@
 //! The program as a process: signals, closed streams, `--quiet`, and for whom the log is written.
 
 use crate::support::client::{ALL_SCOPES, http};
+use crate::support::memory;
 use crate::support::payer::{PARTNER_URI, TestPayer, binary};
 use crate::support::pki::Kind;
 use crate::support::store::on_postgres;
@@ -387,7 +388,7 @@ async fn a_quiet_server_writes_nothing_but_errors_and_a_quiet_demo_neither() {
     }
 
     // An error is one, also under --quiet.
-    let home = tempfile::tempdir().expect("a folder");
+    let home = memory::temporary();
     let mut command = program(home.path());
     let refused = command.args(["serve", "--quiet"]).output().expect("it ends");
     assert_eq!(refused.status.code(), Some(2));

@@ -253,7 +253,7 @@ async fn t_b14_methods_that_are_not_served_are_refused() {
                 ("x-probe", "canary-9"),
                 ("content-length", "0"),
             ];
-            let reply = wire.send(method, path, &headers);
+            let reply = client.send(method, path, &headers, "").await;
             assert_eq!(reply.status, 405, "{method} {path}: {}", reply.text());
             let allow: Vec<&str> = reply.header("allow").split(", ").collect();
             assert_eq!(allow, served, "{method} {path}");

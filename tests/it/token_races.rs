@@ -1,7 +1,6 @@
 //! A token that is revoked while it is used: what is looked at and the revocation have one order, and nothing follows it.
 
 use crate::support::payer::TestPayer;
-use crate::support::store::on_postgres;
 use crate::support::use_case::context;
 use causeway::audit::OperatorNote;
 use causeway::clock::Clock;
@@ -66,8 +65,8 @@ fn raced(ctx: &Context, round: usize) -> (Result<(), Failure>, i64) {
 async fn t_f13_a_look_and_the_revocation_of_its_token_have_one_order() {
     let (payer, _) = TestPayer::prepare(1);
     let ctx = context(&payer, Clock::System).await;
-    let rounds = if on_postgres() { 300 } else { 1_000 };
-    let done = tokio::task::spawn_blocking(move || (0..rounds).map(|round| raced(&ctx, round)).collect::<Vec<_>>());
+    const ROUNDS: usize = 300;
+    let done = tokio::task::spawn_blocking(move || (0..ROUNDS).map(|round| raced(&ctx, round)).collect::<Vec<_>>());
     let mut looked = 0;
     for (round, (look, seen)) in done.await.expect("runs").into_iter().enumerate() {
         match look {

@@ -81,12 +81,12 @@ async fn t_d07_a_page_link_is_its_partners_own_and_whole() {
 
 #[tokio::test]
 async fn t_d07_a_page_is_judged_anew_after_revocation() {
-    let ward = Ward::open().await;
+    let ward = Ward::alone().await;
     for (at, tag) in TAGS.iter().enumerate() {
         let partner = &ward.partners[at];
         let links = links(partner).await;
         execute(
-            &ward.payer,
+            &ward.home.payer,
             &format!(
                 "UPDATE grants SET revoked_ms = created_ms WHERE patient_id = '{}'",
                 patient_id(tag)
@@ -110,7 +110,7 @@ async fn t_d07_a_page_is_judged_anew_after_revocation() {
             }
         }
         execute(
-            &ward.payer,
+            &ward.home.payer,
             &format!(
                 "UPDATE grants SET revoked_ms = NULL WHERE patient_id = '{}'",
                 patient_id(tag)

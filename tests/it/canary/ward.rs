@@ -2,13 +2,17 @@
 
 use crate::search_oracle::awkward;
 use crate::search_oracle::readings::CONFORMANCE;
-use crate::support::client::{ALL_SCOPES, Client, Reply};
+use crate::support::assertion::ClientKey;
+use crate::support::client::{ALL_SCOPES, Client, Reply, http};
 use crate::support::grants::grant;
-use crate::support::payer::TestPayer;
+use crate::support::payer::{PARTNER_URI, TestPayer};
+use crate::support::pki::{Kind, Pair};
 use causeway::http::routes::{ROUTES, RouteAccess};
 use causeway::synth::SharingPolicy;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use tokio::sync::Mutex;
 
 /// Tags of the members; they end every id of theirs.
 pub const TAGS: [&str; 3] = ["aa0", "aa1", "aa2"];
@@ -30,8 +34,19 @@ pub struct Partner {
     pub sensitive: bool,
 }
 
-pub struct Ward {
+/// A payer with the members, and what lets each partner in. It is killed with the last ward that has it.
+pub struct Home {
     pub payer: TestPayer,
+    records: Vec<Vec<Value>>,
+    /// Certificate and token of each of `PARTNERS`.
+    passes: Vec<(Pair, String)>,
+}
+
+/// The home of the tests that only read, while one of them runs.
+static SHARED: Mutex<Weak<Home>> = Mutex::const_new(Weak::new());
+
+pub struct Ward {
+    pub home: Arc<Home>,
     pub base: String,
     pub partners: Vec<Partner>,
     /// Resources of each member, in the order of `TAGS`.
@@ -48,8 +63,8 @@ pub fn patient_id(tag: &str) -> String {
     format!("pat-{tag}")
 }
 
-impl Ward {
-    pub async fn open() -> Ward {
+impl Home {
+    async fn prepare() -> Home {
         let (mut payer, first) = TestPayer::prepare(1);
         let base = format!("{}/fhir", payer.origin);
         let records: Vec<Vec<Value>> = (0..3).map(|at| record(at, &base)).collect();
@@ -58,33 +73,65 @@ impl Ward {
         std::fs::write(payer.home().join("ward.ndjson"), lines).expect("a file");
         let said = payer.json_command(&["import", "ward.ndjson"]);
         assert_eq!(said["rejected"], 0, "{said}");
-        // One token is used for more than a thousand requests, which may take longer than the five minutes that it has otherwise.
+        // One token is used for thousands of requests, which may take longer than the five minutes that it has otherwise.
         payer.serve_with(&[("CAUSEWAY_OAUTH__ACCESS_TOKEN_SECONDS", "3600")]);
-        let mut clients = vec![first];
+        let mut clients = vec![(first, PARTNER_URI.to_owned())];
         for (id, npi) in &PARTNERS[1..] {
-            clients.push(payer.register(id, npi, &format!("https://{id}.example/fhir")));
+            let uri = format!("https://{id}.example/fhir");
+            clients.push((payer.register(id, npi, &uri), uri));
         }
-        let mut partners = Vec::new();
-        for (at, client) in clients.into_iter().enumerate() {
-            let sensitive = at == 1;
-            let policy = if sensitive {
+        let mut passes = Vec::new();
+        for (at, (mut client, uri)) in clients.into_iter().enumerate() {
+            let policy = if is_sensitive(at) {
                 SharingPolicy::Sensitive
             } else {
                 SharingPolicy::Regular
             };
             grant(&payer, PARTNERS[at].0, &patient_id(TAGS[at]), policy);
-            partners.push(Partner {
-                token: client.token(ALL_SCOPES).await,
-                client,
-                tag: TAGS[at],
-                sensitive,
-            });
+            let pair = payer.pki.client(&uri, Kind::Good);
+            client.http = http(&payer.pki.ca, Some(&pair));
+            passes.push((pair, client.token(ALL_SCOPES).await));
         }
+        Home { payer, records, passes }
+    }
+}
+
+/// Whether the partner of this place has a sensitive grant.
+fn is_sensitive(at: usize) -> bool {
+    at == 1
+}
+
+impl Ward {
+    /// For tests that only read: those that run at the same time, or one after the other without a pause, have one home.
+    pub async fn open() -> Ward {
+        let mut shared = SHARED.lock().await;
+        if let Some(home) = shared.upgrade() {
+            return Ward::at(home);
+        }
+        let home = Arc::new(Home::prepare().await);
+        *shared = Arc::downgrade(&home);
+        Ward::at(home)
+    }
+
+    /// With a home of its own, for a test that changes what partners may see.
+    pub async fn alone() -> Ward {
+        Ward::at(Arc::new(Home::prepare().await))
+    }
+
+    /// The connections are those of this test: those of another end with it.
+    fn at(home: Arc<Home>) -> Ward {
+        let passes = home.passes.iter().enumerate();
+        let partners = passes.map(|(at, (pair, token))| Partner {
+            client: home.payer.client(PARTNERS[at].0, ClientKey::new("unused"), Some(pair)),
+            token: token.clone(),
+            tag: TAGS[at],
+            sensitive: is_sensitive(at),
+        });
         Ward {
-            payer,
-            base,
-            partners,
-            records,
+            base: format!("{}/fhir", home.payer.origin),
+            partners: partners.collect(),
+            records: home.records.clone(),
+            home,
         }
     }
 

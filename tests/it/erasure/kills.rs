@@ -2,6 +2,7 @@
 
 use super::traces::{found, own_values};
 use crate::ledger::store::SOON;
+use crate::support::aside::Aside;
 use crate::support::client::{ALL_SCOPES, Client};
 use crate::support::payer::{TestPayer, program};
 use causeway::erasure::POINTS;
@@ -36,9 +37,10 @@ fn erase(payer: &TestPayer, subject: &str, failpoint: Option<&str>) -> (Option<i
 
 #[tokio::test]
 async fn an_erasure_that_is_killed_is_ended_by_the_same_command() {
+    let (mut payer, _, one) = disclosed(2).await;
+    let (values, aside) = (own_values(&payer, &one), Aside::of(&payer));
     for point in POINTS {
-        let (mut payer, _, one) = disclosed(2).await;
-        let values = own_values(&payer, &one);
+        aside.put_back(&payer);
         let killed = erase(&payer, &format!("Patient/{one}"), Some(&format!("erasure.{point}")));
         assert_eq!(killed.0, None, "killed at {point}: {}", killed.1);
         payer.end_leases();

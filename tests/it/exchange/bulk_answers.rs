@@ -254,7 +254,7 @@ fn a_run_that_an_operator_ends_leaves_its_members_to_go_on_alone() {
 fn a_run_whose_end_is_asked_for_while_the_partner_answers_does_not_wait_until_it_is_asked_again() {
     let pair = Pair::start(&bulk_script(
         "[[rule]]\nroute = \"bulk-status\"\nrequests = \"1\"\n\
-         acts = [{ delay = { ms = 10000 } }, { answer = { status = 202, retry_after = \"600\", processed = true } }]\n",
+         acts = [{ delay = { ms = 5000 } }, { answer = { status = 202, retry_after = \"600\", processed = true } }]\n",
     ));
     two_enrolments(&pair);
     pair.payer.json_command(&["exchange", "import", "two.ndjson", "--bulk"]);

@@ -10,8 +10,18 @@ use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
-/// Points at which processes die at the same time, each process of a pair of its own.
-const AT_ONCE: usize = 3;
+/// Runs at the same time, each of a pair of its own.
+const AT_ONCE: usize = 5;
+
+/// Tries each of these, some at the same time: most of the time of a run is waiting for the next question about it.
+fn at_once<T: Sync>(all: &[T], each: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for some in all.chunks(all.len().div_ceil(AT_ONCE)) {
+            let each = &each;
+            scope.spawn(move || some.iter().for_each(each));
+        }
+    });
+}
 
 /// Imports the enrolments of the first two members of the sandbox, and returns the run and both exchanges at their ends.
 pub fn in_one_run(pair: &Pair) -> (Value, Vec<Value>) {
@@ -37,7 +47,13 @@ pub fn run_of_two(pair: &Pair) -> (Value, Vec<Value>) {
             break pair.payer.json_command(&["bulk", "show", &id]);
         }
         assert!(began.elapsed() < WAIT, "{listed:#}\n{}", pair.payer.log());
-        std::thread::sleep(Duration::from_millis(200));
+        // A look at the store costs less than a command.
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(200));
+            if pair.count("bulk_run WHERE ended_ms IS NOT NULL") > 0 {
+                break;
+            }
+        }
     };
     let exchanges = run["exchanges"].as_array().expect("members").clone();
     let ended = exchanges
@@ -56,7 +72,7 @@ pub fn bulk_script(rules: &str) -> String {
 
 #[test]
 fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
-    for (rules, why) in [
+    let all = [
         ("", "an honest export"),
         (
             "[[rule]]\nroute = \"group-export\"\nacts = [{ bulk = \"twice\" }]\n",
@@ -70,7 +86,8 @@ fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
             "[[rule]]\nroute = \"bulk-file\"\nrequests = \"2-3\"\nacts = [{ reset-during = { after_bytes = 700 } }]\n",
             "files that break off",
         ),
-    ] {
+    ];
+    at_once(&all, |&(rules, why)| {
         let pair = Pair::start(&bulk_script(rules));
         let (run, exchanges) = in_one_run(&pair);
         assert_eq!(run["state"], "done", "{why}: {run:#}\n{}", pair.payer.log());
@@ -89,7 +106,7 @@ fn a_partner_whose_files_are_true_is_asked_once_for_both_members() {
             .any(|one| one.headers.iter().any(|(name, _)| name == "range"));
         assert_eq!(resumed, why == "files that break off");
         assert!(pair.sandbox.control().complaints().is_empty(), "{why}");
-    }
+    });
 }
 
 #[test]
@@ -102,7 +119,7 @@ fn a_partner_whose_files_are_not_true_is_asked_for_each_member_alone() {
         at_status(what) + &files
     };
     let stranger = "[[rule]]\nroute = \"group-export\"\nacts = [{ bulk = \"stranger\" }]\n".to_owned();
-    for (rules, fault) in [
+    let all = [
         (at_status("wrong-count"), Fault::FilesUntrue),
         (at_status("wrong-digest"), Fault::FilesUntrue),
         (at_status("missing-file"), Fault::PartnerRefuses),
@@ -111,19 +128,20 @@ fn a_partner_whose_files_are_not_true_is_asked_for_each_member_alone() {
         (with_files("untold-lines"), Fault::PartnerTooMuch),
         (with_files("endless-line"), Fault::PartnerTooMuch),
         (stranger, Fault::StrangersResource),
-    ] {
-        let pair = Pair::start(&bulk_script(&rules));
+    ];
+    at_once(&all, |(rules, fault)| {
+        let pair = Pair::start(&bulk_script(rules));
         let (run, exchanges) = in_one_run(&pair);
         assert_eq!(run["state"], "failed", "{rules}: {run:#}\n{}", pair.payer.log());
         assert_eq!(run["fault"], fault.code(), "{rules}: {run:#}\n{}", pair.payer.log());
         assert_eq!(run["states"], json!({"alone": 2}), "{rules}");
         for (number, shown) in (1..).zip(&exchanges) {
-            pair.assert_whole(number, shown, &rules);
+            pair.assert_whole(number, shown, rules);
         }
         assert!(pair.sandbox.control().strays().is_empty(), "{rules}");
         let kept = std::fs::read_dir(pair.payer.exports()).map(|folder| folder.count());
         assert_eq!(kept.unwrap_or(0), 0, "{rules}: what was fetched is removed");
-    }
+    });
 }
 
 #[test]
@@ -152,12 +170,7 @@ fn a_process_that_dies_at_any_step_of_a_run_loses_nothing_and_stores_nothing_twi
         .iter()
         .flat_map(|step| around.map(|whole| format!("{whole}.{step}")))
         .collect();
-    // Each has payers of its own, and most of its time is waiting for the next question about a run.
-    std::thread::scope(|scope| {
-        for some in points.chunks(points.len().div_ceil(AT_ONCE)) {
-            scope.spawn(move || some.iter().for_each(|point| dies_at(point)));
-        }
-    });
+    at_once(&points, |point| dies_at(point));
 }
 
 /// The server dies at this point of a run, and one that is started again brings the run to its end.

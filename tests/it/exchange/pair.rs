@@ -2,6 +2,8 @@
 //! members.
 
 use crate::support::payer::{TestPayer, program};
+use crate::support::store::Place;
+use causeway::synth::SynthOptions;
 use causeway_jose::{Algorithm, SigningKey};
 use causeway_sandbox_partner::{RunningSandbox, Sandbox, SandboxRoute, SandboxScript};
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ impl Pair {
     /// The same without the server. The sandbox's members are `Patient/m1`, `Patient/m2` and so on here.
     pub fn prepare(script: &str) -> Pair {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let (payer, _) = TestPayer::prepare(1);
+        let payer = TestPayer::bare(Place::ready(), SynthOptions::default());
         let key = SigningKey::generate(Algorithm::Es384, "k1").expect("a key");
         let script = SandboxScript::from_toml(script)
             .expect("a script")
@@ -136,7 +138,18 @@ impl Pair {
                 self.payer.log(),
                 self.sandbox.control().complaints()
             );
+            self.pause(id);
+        }
+    }
+
+    /// Waits for half a second, or less when the exchange rests: a look at the store costs less than a command.
+    fn pause(&self, id: &str) {
+        let rests = format!("exchange WHERE id = '{id}' AND (ended_ms IS NOT NULL OR parked_at_ms IS NOT NULL)");
+        for _ in 0..5 {
             std::thread::sleep(Duration::from_millis(100));
+            if self.count(&rests) > 0 {
+                return;
+            }
         }
     }
 

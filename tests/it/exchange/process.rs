@@ -44,6 +44,7 @@ fn a_server_that_is_killed_in_the_middle_goes_on_and_asks_nothing_twice_that_was
         std::thread::sleep(Duration::from_millis(20));
     }
     pair.payer.kill();
+    pair.end_leases();
     pair.payer.serve();
     let shown = pair.ended(&id);
     assert_eq!(

@@ -325,7 +325,7 @@ struct Tally {
 /// Runs the schedules of these seeds, one after the other, over a store of their own. With `until` it stops when that time is over and all lanes
 /// together have come to as many different `ends` as there must be.
 fn lane(seeds: impl Iterator<Item = u64>, until: Option<Instant>, ends: &Mutex<BTreeSet<String>>) -> Tally {
-    let bed = Bed::with(TestStore::in_memory());
+    let bed = Bed::with(TestStore::fresh());
     let mut tally = Tally::default();
     for seed in seeds {
         bed.sql("DELETE FROM partner_health");

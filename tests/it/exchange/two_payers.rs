@@ -223,7 +223,7 @@ impl BothPayers {
                 self.new.log(),
                 self.old.log()
             );
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(400));
         }
     }
 }

@@ -31,17 +31,16 @@ pub fn covered(payer: &TestPayer) -> Value {
     let began = Instant::now();
     loop {
         let entries = payer.count("ledger_entry");
-        let output = payer.command(&["audit", "checkpoint", "--json"]);
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        if told["size"].as_i64().is_some_and(|size| size >= entries) {
-            return told;
+        // A look at the store costs less than a command that finds nothing yet.
+        if payer.count(&format!("ledger_checkpoint WHERE size >= {entries}")) > 0 {
+            let output = payer.command(&["audit", "checkpoint", "--json"]);
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            if told["size"].as_i64().is_some_and(|size| size >= entries) {
+                return told;
+            }
         }
-        assert!(
-            began.elapsed() < Duration::from_secs(180),
-            "{entries}, {told}: {}",
-            payer.log()
-        );
-        std::thread::sleep(Duration::from_millis(100));
+        assert!(began.elapsed() < Duration::from_secs(180), "{entries}: {}", payer.log());
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Kills in an ordinary run.
-const KILLS: u64 = 6;
+const KILLS: u64 = 3;
 const MEMBERS: u64 = 8;
 /// Partners' connections.
 const ASKING: usize = 3;

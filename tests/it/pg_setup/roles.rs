@@ -54,6 +54,7 @@ async fn a_server_with_rights_on_rows_alone_serves_everything() {
     let place = Place {
         url: StoreUrl::parse(&as_role(&roles.url, &roles.data)).expect("an address"),
         folder: tempfile::tempdir().expect("a folder"),
+        _database: None,
     };
     // Registering a partner and importing are commands of the data role too.
     let members = synth::SynthOptions {

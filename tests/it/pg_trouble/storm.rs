@@ -191,11 +191,11 @@ async fn trouble(name: &str, payer: &TestPayer, cluster: &Own, proxy: &Proxy, se
                 .batch_execute("SELECT pg_advisory_lock(4919772)")
                 .expect("a lock");
             second.crash(payer, url);
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
         }
         _ => {
             proxy.silence_what_stands();
-            tokio::time::sleep(Duration::from_secs(7)).await;
+            tokio::time::sleep(Duration::from_secs(4)).await;
         }
     }
 }
@@ -209,6 +209,7 @@ async fn two_processes_go_through_all_of_it_and_lose_nothing() {
     let place = Place {
         url: StoreUrl::parse(&cluster.url("postgres")).expect("an address"),
         folder: tempfile::tempdir().expect("a folder"),
+        _database: None,
     };
     let members = synth::SynthOptions {
         members: MEMBERS,

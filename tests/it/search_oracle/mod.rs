@@ -16,6 +16,7 @@ mod targets;
 pub mod values;
 mod world;
 
+use crate::support::payer::TestPayer;
 use chance::Chance;
 use generate::Generator;
 use std::collections::BTreeMap;
@@ -64,9 +65,10 @@ async fn run(world: &World, seed: u64, searches: usize) {
 
 #[tokio::test]
 async fn every_declared_parameter_has_a_reading() {
-    let world = World::synthetic().await;
-    let mut unknown = Vec::new();
-    for (rtype, declared) in &world.declared {
+    let (_payer, client) = TestPayer::start(1);
+    let (all, mut unknown) = (world::declared(&client).await, Vec::new());
+    assert!(!all.is_empty());
+    for (rtype, declared) in &all {
         for (name, kind) in &declared.parameters {
             match readings::reading(rtype, name) {
                 Some(reading) if reading.kind.code() == kind => {}
@@ -77,7 +79,7 @@ async fn every_declared_parameter_has_a_reading() {
     assert!(unknown.is_empty(), "{unknown:#?}");
     for (rtype, names) in readings::COMBINATIONS {
         for name in *names {
-            let declared = world.declared.get(*rtype).map_or(&[][..], |one| &one.parameters);
+            let declared = all.get(*rtype).map_or(&[][..], |one| &one.parameters);
             assert!(
                 declared.iter().any(|(own, _)| own == name),
                 "{rtype}?{name} is not declared"

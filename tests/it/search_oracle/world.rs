@@ -223,7 +223,7 @@ impl World {
             Some(format!("Patient/{only}")),
         ));
         let mut world = World {
-            declared: declared(&callers[0]).await,
+            declared: declared(&callers[0].client).await,
             pool: pool(&payer),
             payer,
             base,
@@ -274,8 +274,9 @@ impl World {
     }
 }
 
-async fn declared(caller: &Caller) -> BTreeMap<String, Declared> {
-    let reply = caller.client.get("none", "metadata").await;
+/// What a server declares, by type.
+pub async fn declared(client: &Client) -> BTreeMap<String, Declared> {
+    let reply = client.get("none", "metadata").await;
     reply.assert_status(200);
     let texts = |value: &Value| -> Vec<String> {
         let all = value.as_array().into_iter().flatten();

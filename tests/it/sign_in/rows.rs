@@ -13,7 +13,7 @@ fn row(expires_ms: i64) -> SignInRow {
 
 #[test]
 fn the_oldest_sign_in_gives_way_to_one_too_many() {
-    let store = TestStore::in_memory();
+    let store = TestStore::fresh();
     let left = store.write_blocking(|db| {
         for at in 0..5_u8 {
             sign_ins::make_room(db, 3)?;
@@ -30,7 +30,7 @@ fn the_oldest_sign_in_gives_way_to_one_too_many() {
 
 #[test]
 fn a_sign_in_is_taken_once_and_goes_when_it_has_ended() {
-    let store = TestStore::in_memory();
+    let store = TestStore::fresh();
     let found = store.write_blocking(|db| {
         sign_ins::insert(db, &[1; 32], &row(1_000))?;
         sign_ins::insert(db, &[2; 32], &row(2_000))?;

@@ -1,5 +1,6 @@
 //! What the tests share: private databases, and payers to talk to.
 
+pub mod aside;
 pub mod assertion;
 pub mod balp;
 pub mod browser;
@@ -11,6 +12,7 @@ pub mod dump;
 pub mod grants;
 pub mod hook;
 pub mod matched;
+pub mod memory;
 pub mod page;
 pub mod payer;
 pub mod pki;

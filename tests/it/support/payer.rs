@@ -12,6 +12,7 @@ use diesel::sql_types::Text;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub const PARTNER_URI: &str = "https://new-payer.example/fhir";
@@ -25,6 +26,8 @@ pub struct TestPayer {
     pub ops: String,
     pub members: synth::SynthOptions,
     child: Option<Child>,
+    /// The connection of the last look at a PostgreSQL store: a new one takes longer than most looks.
+    looks: Mutex<Option<Db>>,
 }
 
 impl TestPayer {
@@ -83,6 +86,7 @@ impl TestPayer {
             place,
             pki,
             child: None,
+            looks: Mutex::default(),
         }
     }
 
@@ -276,6 +280,25 @@ impl TestPayer {
         connect(&self.place.url)
     }
 
+    /// Looks at the store, beside the running server, on the connection of the look before if that still stands.
+    fn look<T>(&self, look: impl Fn(&mut Db) -> QueryResult<T>) -> T {
+        let kept = self.kept_look();
+        let found = kept.and_then(|mut db| look(&mut db).ok().map(|found| (found, db)));
+        let (found, db) = found.unwrap_or_else(|| {
+            let mut db = self.db();
+            (look(&mut db).expect("rows"), db)
+        });
+        if on_postgres() {
+            *self.looks.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
+        }
+        found
+    }
+
+    /// The connection of the last look, which is not kept any more.
+    pub fn kept_look(&self) -> Option<Db> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The actions in the ledger under this correlation id, in their order.
     pub fn ledger(&self, correlation: &str) -> Vec<String> {
         #[derive(QueryableByName)]
@@ -285,12 +308,8 @@ impl TestPayer {
         }
         assert!(causeway::ids::is_correlation_id(correlation));
         let query = format!("SELECT action FROM ledger_entry WHERE correlation_id = '{correlation}' ORDER BY id");
-        diesel::sql_query(query)
-            .load::<Row>(&mut self.db())
-            .expect("rows")
-            .into_iter()
-            .map(|row| row.action)
-            .collect()
+        let rows = self.look(|db| diesel::sql_query(&query).load::<Row>(db));
+        rows.into_iter().map(|row| row.action).collect()
     }
 
     /// The ids of the entries of the ledger under a condition of ours, in their order.
@@ -301,7 +320,7 @@ impl TestPayer {
             id: String,
         }
         let query = format!("SELECT id FROM ledger_entry WHERE {condition} ORDER BY id");
-        let rows = diesel::sql_query(query).load::<Row>(&mut self.db()).expect("rows");
+        let rows = self.look(|db| diesel::sql_query(&query).load::<Row>(db));
         rows.into_iter().map(|row| row.id).collect()
     }
 
@@ -344,10 +363,7 @@ impl TestPayer {
             n: i64,
         }
         let query = format!("SELECT COUNT(*) AS n FROM {table_and_condition}");
-        diesel::sql_query(query)
-            .get_result::<Row>(&mut self.db())
-            .expect("a count")
-            .n
+        self.look(|db| diesel::sql_query(&query).get_result::<Row>(db)).n
     }
 }
 

@@ -2,18 +2,20 @@
 //!
 //! It listens on a socket in its own folder only, keeps its durable settings, and is started by a shell that waits on a
 //! pipe from us: when this process ends, however it ends, the pipe closes and the shell stops the cluster and removes it.
+//! Where the machine has room, its files are in memory.
 
+use super::memory;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 const KEEPER: &str = r#"
 trap '' PIPE
-home=$(mktemp -d /tmp/causeway-pg.XXXXXX)
+home=$(mktemp -d "$CAUSEWAY_TEST_ROOM/causeway-pg.XXXXXX" || mktemp -d /tmp/causeway-pg.XXXXXX)
 stop() { pg_ctl -D "$home/data" -m immediate -w stop >>"$home/log" 2>&1; cd /; rm -rf "$home"; }
 trap stop EXIT
 initdb -D "$home/data" -U postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$home/log" 2>&1 &&
@@ -71,6 +73,60 @@ fn create(how: &str) -> String {
     url(&name)
 }
 
+/// A database that is dropped some time after this is. That ends with a checkpoint: where the cluster is on a disk, the database stays until the
+/// cluster goes.
+pub struct Passing(String);
+
+impl Passing {
+    /// The one at this address in the private cluster.
+    pub fn of(url: &str) -> Passing {
+        Passing(name_of(url).to_owned())
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        static DROPPING: OnceLock<Mutex<mpsc::Sender<String>>> = OnceLock::new();
+        if !folder().starts_with("/dev/shm") {
+            return;
+        }
+        let queue = DROPPING.get_or_init(|| {
+            let (queue, names) = mpsc::channel();
+            std::thread::spawn(move || names.iter().for_each(|name: String| drop_database(&name)));
+            Mutex::new(queue)
+        });
+        if let Ok(queue) = queue.lock() {
+            let _ = queue.send(std::mem::take(&mut self.0));
+        }
+    }
+}
+
+/// The database at this address of the private cluster.
+fn name_of(url: &str) -> &str {
+    let name = url.trim_start_matches("postgres:///").split('?').next();
+    name.expect("a name")
+}
+
+/// Makes a database in which is what the one at this address has, and gives its address. Nobody may be connected to that one for long.
+pub fn copied(url: &str) -> String {
+    create(&format!("TEMPLATE {}", name_of(url)))
+}
+
+/// Makes the database at this address anew, with what the one at `kept` has.
+pub fn put_back(url: &str, kept: &str) {
+    execute("postgres", &format!("DROP DATABASE {} WITH (FORCE)", name_of(url)));
+    let statement = format!("CREATE DATABASE {} TEMPLATE {}", name_of(url), name_of(kept));
+    execute("postgres", &statement);
+}
+
+/// What goes wrong here is of no test.
+fn drop_database(name: &str) {
+    use diesel::connection::{Connection as _, SimpleConnection as _};
+    if let Ok(mut connection) = diesel::pg::PgConnection::establish(&url("postgres")) {
+        let _ = connection.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    }
+}
+
 /// Runs one statement in database `name`.
 pub fn execute(name: &str, statement: &str) {
     try_execute(name, statement).expect("the statement runs");
@@ -125,6 +181,7 @@ fn start() -> Cluster {
     let mut command = as_its_user(KEEPER);
     let mut keeper = command
         .env("PATH", path)
+        .env("CAUSEWAY_TEST_ROOM", memory::folder().unwrap_or(Path::new("/tmp")))
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())

@@ -1,10 +1,15 @@
 //! A fresh store for each test, on the database that `CAUSEWAY_TEST_STORE` names.
 
-use super::postgres;
+use super::{memory, postgres};
 use causeway::store::{Db, Store, StoreOptions, StoreUrl, migrate};
 use diesel::connection::Connection as _;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::OnceLock;
 use tempfile::TempDir;
+
+const FILE: &str = "causeway.db";
 
 /// Whether this run is on PostgreSQL.
 pub fn on_postgres() -> bool {
@@ -19,45 +24,51 @@ pub fn on_postgres() -> bool {
 pub struct Place {
     pub url: StoreUrl,
     pub folder: TempDir,
+    // It goes too, where that costs the others nothing.
+    pub _database: Option<postgres::Passing>,
 }
 
 impl Place {
+    /// With its files on the disk.
     pub fn fresh() -> Place {
-        let folder = temporary();
+        let folder = tempfile::tempdir().expect("a temporary folder");
         match on_postgres() {
-            true => Place::at(&postgres::fresh_database(), folder),
+            true => Place::in_database(&postgres::fresh_database(), folder),
             false => Place::of_file(folder),
         }
     }
 
-    /// The same, on PostgreSQL with this program's schema in it: making that takes longer than many tests take. For tests that are not about how a
-    /// store is made.
+    /// The same with this program's schema in it, and its files in memory where the machine has room: making that takes longer than many tests
+    /// take. For tests that are not about how a store is made.
     pub fn ready() -> Place {
-        Place::ready_in(temporary())
-    }
-
-    fn ready_in(folder: TempDir) -> Place {
+        let folder = memory::temporary();
         if !on_postgres() {
+            let file = folder.path().join(FILE);
+            std::fs::write(&file, schema()).expect("a file");
+            // As the program makes it.
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
             return Place::of_file(folder);
         }
         let database = postgres::filled_database(|url| {
             let url = StoreUrl::parse(url).expect("a store address");
             migrate::up(&mut connect(&url)).expect("the schema");
         });
-        Place::at(&database, folder)
+        Place::in_database(&database, folder)
     }
 
     fn of_file(folder: TempDir) -> Place {
-        Place::at(
-            &format!("sqlite:{}", folder.path().join("causeway.db").display()),
+        Place {
+            url: address_of(folder.path()),
             folder,
-        )
+            _database: None,
+        }
     }
 
-    fn at(text: &str, folder: TempDir) -> Place {
+    fn in_database(text: &str, folder: TempDir) -> Place {
         Place {
             url: StoreUrl::parse(text).expect("a store address"),
             folder,
+            _database: Some(postgres::Passing::of(text)),
         }
     }
 
@@ -74,8 +85,20 @@ impl Place {
     }
 }
 
-fn temporary() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
+fn address_of(folder: &Path) -> StoreUrl {
+    StoreUrl::parse(&format!("sqlite:{}", folder.join(FILE).display())).expect("a store address")
+}
+
+/// A SQLite file with this program's schema in it, made once for this process.
+fn schema() -> &'static [u8] {
+    static SCHEMA: OnceLock<Vec<u8>> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let folder = memory::temporary();
+        let mut db = connect(&address_of(folder.path()));
+        migrate::up(&mut db).expect("the schema");
+        drop(db);
+        std::fs::read(folder.path().join(FILE)).expect("a file")
+    })
 }
 
 /// An open store in a place of its own.
@@ -87,16 +110,7 @@ pub struct TestStore {
 
 impl TestStore {
     pub fn fresh() -> TestStore {
-        TestStore::at(Place::ready())
-    }
-
-    /// With its files in memory where the machine has a place for that: for what makes thousands of commits and does not test their durability.
-    pub fn in_memory() -> TestStore {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        TestStore::at(Place::ready_in(folder.expect("a temporary folder")))
-    }
-
-    fn at(place: Place) -> TestStore {
+        let place = Place::ready();
         TestStore {
             store: place.open(),
             place,
