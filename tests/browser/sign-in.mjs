@@ -99,7 +99,7 @@ async function walk() {
     await looked(page, 'after', 'Exchanges');
     const visit = await page.locator('section.visit').innerText();
     check(visit.includes('ana') && visit.includes('operator,auditor'), `after: ${visit}`);
-    const cookies = await context.cookies(options.ops);
+    const cookies = await context.cookies(`${options.ops}/console`);
     const session = cookies.find(one => one.name === 'causeway-console');
     check(session?.httpOnly && session.sameSite === 'Strict', `after: cookie ${JSON.stringify({ ...session, value: '' })}`);
     check(!cookies.some(one => one.name === 'causeway-sign-in'), 'after: the cookie of the sign-in stays');
@@ -125,7 +125,7 @@ async function walk() {
     await page.waitForURL(url => url.pathname === '/console/sign-in/done');
     await looked(page, 'no-role', '403');
     check((await page.content()).includes('SI-002'), 'no role: not refused with SI-002');
-    check((await context.cookies(options.ops)).every(one => one.name !== 'causeway-console'), 'no role: a session');
+    check((await context.cookies(`${options.ops}/console`)).every(one => one.name !== 'causeway-console'), 'no role: a session');
 }
 
 await walk().catch(error => problems.push(String(error)));
