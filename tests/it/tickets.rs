@@ -211,9 +211,9 @@ async fn tickets_2_3_6_and_7_of_what_was_answered_and_why() {
     // 3: who decided this?
     let all = payer.json_command(&["review", "list", "--all"]);
     assert_eq!(all[0]["id"], desk.review.as_str());
-    let trail = payer.json_command(&["trace", &desk.review]);
+    let shown = payer.json_command(&["review", "show", &desk.review, "--reason", WHY]);
     let is_by_bo = |one: &Value| one["operator"].as_str().is_some_and(|name| name.ends_with("bo"));
-    assert!(trail.as_array().expect("a list").iter().any(is_by_bo), "{trail}");
+    assert!(shown["acts"].as_array().expect("a list").iter().any(is_by_bo), "{shown}");
     let queue = support.follow("/console/reviews?state=all").await.text();
     let page = support.follow(&linked(&queue, "/console/reviews")).await.text();
     let done = page.split("What was done").nth(1).expect("the acts");

@@ -5,8 +5,18 @@ use crate::support::collector::{Collector, GotSpan, personal};
 use std::collections::BTreeSet;
 
 /// The first member comes by `$everything`; of the second, the partner gives nothing in that way.
-const SCRIPT: &str = "members = { count = 2, resources = 12 }\n[[rule]]\nroute = \"everything\"\nmember = \"S-2\"\n\
-                      acts = [{ answer = { status = 400 } }]\n";
+const SCRIPT: &str = r#"
+[[member]]
+number = "S-1"
+resources = 12
+[[member]]
+number = "S-2"
+resources = 12
+[[rule]]
+route = "everything"
+member = "S-2"
+acts = [{ answer = { status = 400 } }]
+"#;
 
 fn named<'a>(spans: &'a [GotSpan], name: &str, exchange: &str) -> Vec<&'a GotSpan> {
     spans
