@@ -213,7 +213,10 @@ async fn tickets_2_3_6_and_7_of_what_was_answered_and_why() {
     assert_eq!(all[0]["id"], desk.review.as_str());
     let shown = payer.json_command(&["review", "show", &desk.review, "--reason", WHY]);
     let is_by_bo = |one: &Value| one["operator"].as_str().is_some_and(|name| name.ends_with("bo"));
-    assert!(shown["acts"].as_array().expect("a list").iter().any(is_by_bo), "{shown}");
+    assert!(
+        shown["acts"].as_array().expect("a list").iter().any(is_by_bo),
+        "{shown}"
+    );
     let queue = support.follow("/console/reviews?state=all").await.text();
     let page = support.follow(&linked(&queue, "/console/reviews")).await.text();
     let done = page.split("What was done").nth(1).expect("the acts");
