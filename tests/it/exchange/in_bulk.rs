@@ -225,10 +225,13 @@ fn a_run_that_gets_on_between_kills_is_not_parked() {
         "bulk-ask.answer-receipt",
     ];
     for (at, point) in points.into_iter().enumerate() {
-        pair.payer.serve_with(&[(VARIABLE, point)]);
         if at == 0 {
+            pair.payer.serve_with(&[(VARIABLE, point)]);
             two_enrolments(&pair);
             let _ = pair.payer.command(&["exchange", "import", "two.ndjson", "--bulk"]);
+        } else {
+            // What waits may bring it to the point before it is ready.
+            pair.payer.begin_with(&[(VARIABLE, point)]);
         }
         let status = pair.payer.await_end(WAIT);
         assert_eq!(status.signal(), Some(9), "{point}: {status}");

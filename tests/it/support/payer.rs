@@ -169,6 +169,17 @@ impl TestPayer {
 
     /// The same with these variables in its environment.
     pub fn serve_with(&mut self, environment: &[(&str, &str)]) {
+        let command = self.serving(environment);
+        self.spawn(command);
+    }
+
+    /// The same for a server that may end before it is ready: nobody waits.
+    pub fn begin_with(&mut self, environment: &[(&str, &str)]) {
+        assert!(self.child.is_none(), "it runs already");
+        self.child = Some(self.serving(environment).spawn().expect("the server starts"));
+    }
+
+    fn serving(&self, environment: &[(&str, &str)]) -> Command {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -180,7 +191,7 @@ impl TestPayer {
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log);
-        self.spawn(command);
+        command
     }
 
     /// Starts the server by this command and waits until it is ready.
