@@ -6,6 +6,7 @@ use causeway::error::Fault;
 use causeway::store::{Db, Store, StoreOptions, durability};
 use diesel::connection::{Connection as _, SimpleConnection as _};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -101,10 +102,15 @@ fn an_fsync_goes_before_each_acknowledged_write() {
         skipped("strace is not installed");
         return;
     }
-    let place = Place::fresh();
+    // Nobody else syncs anything in a cluster of its own.
+    let cluster = on_postgres().then(postgres::Own::start);
+    let place = match &cluster {
+        Some(cluster) => Place::at(&cluster.url("postgres")),
+        None => Place::fresh(),
+    };
     let trace = place.folder.path().join("child.trace");
     // On PostgreSQL it is the server that syncs: its processes are watched too, and both traces merged by time.
-    let server = on_postgres().then(|| watch_server(&place));
+    let server = cluster.as_ref().map(|cluster| watch_server(&place, cluster.folder()));
     let traced = Command::new("strace")
         .args(["-f", "-ttt", "-s", "16", "-e", "trace=fsync,fdatasync,write", "-o"])
         .arg(&trace)
@@ -158,9 +164,9 @@ fn event(line: &str) -> Option<(f64, bool)> {
     (answer || sync).then_some((at, answer))
 }
 
-fn watch_server(place: &Place) -> (std::process::Child, std::path::PathBuf) {
+fn watch_server(place: &Place, cluster: &Path) -> (std::process::Child, std::path::PathBuf) {
     let trace = place.folder.path().join("server.trace");
-    let file = std::fs::read_to_string(postgres::folder().join("data/postmaster.pid")).unwrap_or_default();
+    let file = std::fs::read_to_string(cluster.join("data/postmaster.pid")).unwrap_or_default();
     let pid = file.lines().next().unwrap_or("0");
     // The WAL writer was there before, and now and then syncs what a session commits.
     let running = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

@@ -45,7 +45,7 @@ async fn no_packet_is_stored_while_a_member_is_erased() {
         &served.exchange,
         "--wait",
         "--within",
-        "4",
+        "8",
         "--reason",
         "a test",
     ]);

@@ -191,7 +191,7 @@ async fn trouble(name: &str, payer: &TestPayer, cluster: &Own, proxy: &Proxy, se
                 .batch_execute("SELECT pg_advisory_lock(4919772)")
                 .expect("a lock");
             second.crash(payer, url);
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(4)).await;
         }
         _ => {
             proxy.silence_what_stands();

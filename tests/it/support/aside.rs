@@ -4,13 +4,14 @@ use super::payer::TestPayer;
 use super::store::on_postgres;
 use super::{memory, postgres};
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use tempfile::TempDir;
 
 /// A payer's folder and store as they were.
 pub struct Aside {
     folder: TempDir,
-    database: Option<String>,
+    database: Option<(String, postgres::Passing)>,
 }
 
 impl Aside {
@@ -20,7 +21,11 @@ impl Aside {
         drop(payer.kept_look());
         Aside {
             folder,
-            database: on_postgres().then(|| postgres::copied(&payer.place.url_text())),
+            database: on_postgres().then(|| {
+                let address = postgres::copied(&payer.place.url_text());
+                let passing = postgres::Passing::of(&address);
+                (address, passing)
+            }),
         }
     }
 
@@ -34,7 +39,7 @@ impl Aside {
             }
         }
         copy(self.folder.path(), payer.home());
-        if let Some(kept) = &self.database {
+        if let Some((kept, _)) = &self.database {
             postgres::put_back(&payer.place.url_text(), kept);
         }
     }
@@ -52,6 +57,8 @@ fn copy(from: &Path, to: &Path) {
             fs::set_permissions(&there, about.permissions()).expect("a mode");
         } else if about.is_file() {
             fs::copy(&path, &there).expect("a copy");
+        } else {
+            assert!(about.file_type().is_socket(), "{} is not copied", path.display());
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// With its files on the disk.
+    /// With its files on the disk; a database is where the cluster is.
     pub fn fresh() -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         match on_postgres() {
@@ -54,6 +54,15 @@ impl Place {
             migrate::up(&mut connect(&url)).expect("the schema");
         });
         Place::in_database(&database, folder)
+    }
+
+    /// The database at this address, of a cluster that the caller has.
+    pub fn at(address: &str) -> Place {
+        Place {
+            url: StoreUrl::parse(address).expect("a store address"),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            _database: None,
+        }
     }
 
     fn of_file(folder: TempDir) -> Place {
